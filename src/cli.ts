@@ -1,0 +1,131 @@
+import { Chalk } from 'chalk';
+import { Command, CommanderError } from 'commander';
+import type { Act, Handler } from './commands/command.ts';
+import { COMMANDS } from './commands/index.ts';
+import { type GlobalFlags, readConfig } from './config.ts';
+import { Context } from './context.ts';
+import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
+import { type Io, isBrokenPipe, processIo, write } from './io.ts';
+import { FORMATS } from './render/format.ts';
+import { printable } from './render/text.ts';
+import { programVersion } from './version.ts';
+
+/**
+ * Runs the program with the arguments after its name. Never throws: failures
+ * are said on standard error, in one place, and become the exit status.
+ */
+export async function run(argv: readonly string[], io: Io = processIo()): Promise<ExitStatus> {
+  ignoreBrokenPipes(io);
+  const outcome: { status: ExitStatus } = { status: EXIT.ok };
+  const program = buildProgram(io, outcome);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return outcome.status;
+  } catch (error) {
+    // Help, version and wrong usage: commander has said all there is to say.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    await explainFailure(error, io, argv.includes('--debug'));
+    return error instanceof InfrasageError ? error.exitStatus : EXIT.failure;
+  }
+}
+
+function buildProgram(io: Io, outcome: { status: ExitStatus }): Command {
+  const program = new Command('infrasage')
+    .description('Meter telemetry usage: ingest events, count them once, report, bill and alert.')
+    .version(programVersion(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .option('--data-dir <dir>', 'where the embedded engine keeps its data (INFRASAGE_DATA_DIR)')
+    .option('--database <name>', 'database, default infrasage (INFRASAGE_DATABASE)')
+    .option('--tenant <id>', 'only this tenant; on ingest, for events without one (INFRASAGE_TENANT)')
+    .option('--format <format>', `output format: ${FORMATS.join(', ')}`)
+    .option('--json', 'short for --format json')
+    .option('--no-color', 'no colours (NO_COLOR)')
+    .option('--quiet', 'no messages on standard error but errors')
+    .option('--debug', 'print the stack and the cause of an error')
+    .showHelpAfterError('Run with --help for the options.')
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      outputError: (text, print) => print(text.replace(/^error:/, 'infrasage:')),
+    })
+    .exitOverride();
+  program.addHelpText(
+    'after',
+    `
+Examples:
+  infrasage ingest < events.ndjson
+  infrasage usage --since 24h
+  infrasage billing --month
+  infrasage alerts add 80
+
+Exit status: 0 fine; 1 a finding; 2 wrong usage; 3 it could not be done.`,
+  );
+  const act: Act = <Options, Arguments extends unknown[]>(
+    command: Command,
+    handler: Handler<Options, Arguments>,
+  ) => {
+    command.action(async (...received: unknown[]) => {
+      // commander hands over the arguments, then the options, then the command
+      const args = received.slice(0, -2) as Arguments;
+      const config = readConfig(program.opts<GlobalFlags>(), io);
+      const context = new Context(config, io, { command: nameOf(command), runCommand: run });
+      try {
+        outcome.status = await handler(context, command.opts() as Options, ...args);
+      } finally {
+        await context.close();
+      }
+    });
+  };
+  for (const { name, summary } of COMMANDS)
+    program
+      .command(name)
+      .summary(summary)
+      .description(`${sentence(summary)}.`);
+  // A command's file is loaded when it is called, so that the others cost nothing.
+  program.hook('preSubcommand', async (_, command) => {
+    const entry = COMMANDS.find((candidate) => candidate.name === command.name());
+    if (entry && command.parent === program) (await entry.load()).configure(command, act);
+  });
+  return program;
+}
+
+/** `alerts add`, without the program's name. */
+function nameOf(command: Command): string {
+  const parent = command.parent;
+  return parent?.parent ? `${nameOf(parent)} ${command.name()}` : command.name();
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** One line: what happened, what was kept, what to do next. The stack only where it was asked for. */
+async function explainFailure(error: unknown, io: Io, debug: boolean): Promise<void> {
+  const chalk = new Chalk({ level: io.stderr.isTTY && !io.env.NO_COLOR ? 1 : 0 });
+  const known = error instanceof InfrasageError;
+  const parts = known
+    ? [error.message, error.kept, error.hint]
+    : [
+        `an unexpected error: ${error instanceof Error ? error.message : String(error)}`,
+        '',
+        'run again with --debug for the details',
+      ];
+  const line = parts.filter(Boolean).map(printable).join('; ');
+  await write(io.stderr, `${chalk.red('infrasage:')} ${line}\n`);
+  if (!debug) return;
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    await write(io.stderr, `${cause.stack ?? cause.message}\n`);
+  }
+}
+
+/** A reader that has gone away (`infrasage usage | head`) is no error of ours. */
+function ignoreBrokenPipes({ stdout, stderr }: Io): void {
+  for (const stream of [stdout, stderr]) {
+    if (stream.listeners('error').some((listener) => listener === swallowBrokenPipe)) continue;
+    stream.on('error', swallowBrokenPipe);
+  }
+}
+
+function swallowBrokenPipe(error: Error): void {
+  if (!isBrokenPipe(error)) throw error;
+}

@@ -1,0 +1,60 @@
+import { usageError } from '../errors.ts';
+import type { Report } from '../render/report.ts';
+import { formatBytes, formatCount, plural } from '../render/text.ts';
+import { type Billing, billing, billingJson } from '../reports/billing.ts';
+import { parseMonth } from '../reports/period.ts';
+import { type CommandModule, examples } from './command.ts';
+
+export const configure: CommandModule['configure'] = (command, act) => {
+  command.option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one');
+  examples(command, [
+    'infrasage billing --month',
+    'infrasage billing --month 2026-10 --tenant acme-corp',
+    'infrasage billing --month --format csv',
+  ]);
+  act<{ month?: string | true }>(command, async (context, options) => {
+    if (options.month === undefined)
+      throw usageError('billing needs the month', 'infrasage billing --month, or --month 2026-10');
+    const month = parseMonth(options.month === true ? undefined : options.month, context.now);
+    const found = await billing(await context.store(), {
+      tenantId: context.config.tenant ?? null,
+      month,
+      now: context.now,
+    });
+    return context.print(billingReport(found, context.now));
+  });
+};
+
+function billingReport(found: Billing, now: Date): Report {
+  const { tenantId, month, tenants, total } = found;
+  const several = tenants.length > 1;
+  const open = now < month.period.end;
+  const rows = tenants.flatMap((tenant) =>
+    tenant.by_type.map((type) => ({ tenant_id: tenant.tenant_id, ...type })),
+  );
+  const [only] = tenants;
+  const notes = [
+    `Total: ${plural(total.total_events, 'event')} (${total.millions_of_events} million), ${formatBytes(total.total_bytes)} stored`,
+    ...(open
+      ? [`Projected for the whole month at this pace: ${plural(total.projected_events, 'event')}`]
+      : []),
+    ...tenants
+      .filter((tenant) => tenant.quota_events !== null)
+      .map(
+        ({ tenant_id, quota_events, quota_used_percent, total_events }) =>
+          `Quota of ${tenant_id}: ${formatCount(total_events)} of ${plural(quota_events ?? 0n, 'event')} used (${quota_used_percent} %)`,
+      ),
+  ];
+  return {
+    data: billingJson(found),
+    rows,
+    columns: [
+      ...(several ? [{ key: 'tenant_id', title: 'Tenant', kind: 'text' } as const] : []),
+      { key: 'event_type', title: 'Type', kind: 'text' },
+      { key: 'events', title: 'Events', kind: 'count' },
+      { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
+    ],
+    title: `Bill of ${tenantId ?? (several ? 'all tenants' : (only?.tenant_id ?? 'all tenants'))}, ${month.name} (UTC)${open ? ', still open' : ''}`,
+    notes: total.total_events === 0n ? ['No events in this month.', ...notes.slice(2)] : notes,
+  };
+}

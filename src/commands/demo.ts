@@ -1,0 +1,72 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import type { Context } from '../context.ts';
+import { EXIT, type ExitStatus } from '../errors.ts';
+import { write } from '../io.ts';
+import { type CommandModule, examples } from './command.ts';
+
+/** The commands that the demo runs, as a person would type them. */
+const TOUR: readonly string[] = [
+  'ingest < events.ndjson',
+  'usage --since 24h',
+  'billing --month',
+  'services --since 7d --limit 10',
+  'dlq list --limit 5',
+];
+
+export const configure: CommandModule['configure'] = (command, act) => {
+  command.option('--events', 'print the example events, dated up to now, and run nothing');
+  examples(command, ['infrasage demo', 'infrasage demo --events > events.ndjson']);
+  act<{ events?: boolean }>(command, async (context, { events }) => {
+    const example = await exampleEvents(context.now);
+    if (events) {
+      await write(context.io.stdout, example);
+      return EXIT.ok;
+    }
+    return tour(context, example);
+  });
+};
+
+async function tour(context: Context, example: string): Promise<ExitStatus> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'infrasage-demo-'));
+  try {
+    for (const line of TOUR) {
+      await write(context.io.stdout, `\n$ infrasage ${line}\n`);
+      const [words = '', file] = line.split(' < ');
+      const stdin = file ? Readable.from([Buffer.from(example)]) : context.io.stdin;
+      const status = await context.runCommand(['--data-dir', dataDir, ...words.split(' ')], {
+        ...context.io,
+        stdin,
+      });
+      if (status !== EXIT.ok) return status;
+    }
+    await write(
+      context.io.stdout,
+      '\nThat ran on example events in a temporary data directory, now removed. With your own:\n' +
+        '  npx infrasage demo --events > events.ndjson   (or take any NDJSON of yours)\n' +
+        '  npx infrasage ingest < events.ndjson\n',
+    );
+    return EXIT.ok;
+  } finally {
+    await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+const TIMESTAMP = /"timestamp":\s*"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z)"/g;
+
+/** The shipped events with all timestamps moved by as much as brings the newest to now. */
+async function exampleEvents(now: Date): Promise<string> {
+  const text = await readFile(new URL('../../examples/events.ndjson', import.meta.url), 'utf8');
+  const newest = Math.max(
+    ...[...text.matchAll(TIMESTAMP)]
+      .map(([, time]) => Date.parse(time ?? ''))
+      .filter((time) => !Number.isNaN(time)),
+  );
+  const shift = now.getTime() - newest;
+  return text.replace(TIMESTAMP, (field: string, time: string) => {
+    const moved = Date.parse(time) + shift;
+    return Number.isNaN(moved) ? field : field.replace(time, new Date(moved).toISOString());
+  });
+}

@@ -1,0 +1,36 @@
+import type { CommandModule } from './command.ts';
+
+export interface CommandEntry {
+  name: string;
+  summary: string;
+  load(): Promise<CommandModule>;
+}
+
+/**
+ * Every command, in the order of the help. A command's file is loaded when it
+ * is called: a new one is a file here and an entry in this list.
+ */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'ingest',
+    summary: 'validate, store and meter events (NDJSON) from files or standard input',
+    load: () => import('./ingest.ts'),
+  },
+  {
+    name: 'usage',
+    summary: 'events and bytes of a period, by type, service, tenant or time',
+    load: () => import('./usage.ts'),
+  },
+  { name: 'services', summary: 'usage by service', load: () => import('./services.ts') },
+  { name: 'billing', summary: "a month's usage, quota and projection", load: () => import('./billing.ts') },
+  { name: 'tenants', summary: 'every tenant with metered events', load: () => import('./tenants.ts') },
+  { name: 'quota', summary: 'set, show and unset monthly event quotas', load: () => import('./quota.ts') },
+  { name: 'alerts', summary: 'add, list and remove usage thresholds', load: () => import('./alerts.ts') },
+  { name: 'dlq', summary: 'list and explain rejected lines (dead letters)', load: () => import('./dlq.ts') },
+  { name: 'init', summary: 'prepare the data directory and the schema', load: () => import('./init.ts') },
+  {
+    name: 'demo',
+    summary: 'run the main job on example events, in a temporary data directory',
+    load: () => import('./demo.ts'),
+  },
+];

@@ -1,0 +1,131 @@
+import { z } from 'zod';
+import { tenantId } from '../config.ts';
+import { EXIT, usageError } from '../errors.ts';
+import { EVENT_TYPES } from '../ingest/contract.ts';
+import { type IngestSummary, ingest as ingestSources } from '../ingest/ingest.ts';
+import { fileSource, type Source, stdinSource } from '../ingest/source.ts';
+import type { Report } from '../render/report.ts';
+import { formatBytes, formatCount, plural } from '../render/text.ts';
+import { parseSpan } from '../reports/period.ts';
+import { type CommandModule, examples } from './command.ts';
+import { ingestProgress } from './progress.ts';
+import { withTemporaryStore } from './temporary.ts';
+
+const MAX_LINE_LIMIT = 16 * 1024 * 1024;
+
+const optionsSchema = z.object({
+  defaultType: z
+    .enum(EVENT_TYPES, { error: `--default-type must be one of ${EVENT_TYPES.join(', ')}` })
+    .optional(),
+  assumeUtc: z.boolean().default(false),
+  strict: z.boolean().default(false),
+  maxAge: z.string().optional(),
+  maxLine: z.coerce
+    .number({ error: '--max-line must be a number of bytes' })
+    .int('--max-line must be a whole number of bytes')
+    .min(2, '--max-line must be at least 2 bytes')
+    .max(MAX_LINE_LIMIT, `--max-line must be at most ${MAX_LINE_LIMIT} bytes`)
+    .default(1024 * 1024),
+  dryRun: z.boolean().default(false),
+  strictExit: z.boolean().default(false),
+  flushInterval: z.string().optional(),
+});
+
+export const configure: CommandModule['configure'] = (command, act) => {
+  command
+    .argument(
+      '[files...]',
+      'files of one JSON object a line, also gzip or zstd; - or none for standard input',
+    )
+    .option('--default-type <type>', `event type of events without one: ${EVENT_TYPES.join(', ')}`)
+    .option('--assume-utc', 'also take timestamps without an offset, or with a space for the T')
+    .option('--strict', 'demand what the ingestion gateway does: metric_name and value, or body')
+    .option('--max-age <span>', 'reject events older than this, e.g. 24h')
+    .option('--max-line <bytes>', 'reject longer lines, default 1048576')
+    .option('--dry-run', 'validate and report, write nothing')
+    .option('--strict-exit', 'exit 1 where lines were rejected')
+    .option('--flush-interval <ms>', 'write slow input after this many milliseconds, default 1000');
+  examples(command, [
+    'infrasage ingest < events.ndjson',
+    'infrasage ingest monday.ndjson.gz tuesday.ndjson.zst',
+    'infrasage ingest --tenant acme-corp --default-type log app.ndjson',
+    'infrasage ingest --dry-run --strict-exit events.ndjson',
+  ]);
+  act<Record<string, unknown>, [string[]]>(command, async (context, given, files) => {
+    const parsed = optionsSchema.safeParse(given);
+    if (!parsed.success) throw usageError(parsed.error.issues[0]?.message ?? 'wrong options');
+    const options = parsed.data;
+    const sources = inputs(files, context.io.stdin);
+    const tenant = context.config.tenant === undefined ? null : tenantId.parse(context.config.tenant);
+    const progress = ingestProgress(context, files);
+    const settings = {
+      tenant,
+      defaultType: options.defaultType ?? null,
+      strict: options.strict,
+      assumeUtc: options.assumeUtc,
+      maxAgeSeconds:
+        options.maxAge === undefined ? null : Math.round(parseSpan(options.maxAge, '--max-age') / 1000),
+      maxLine: options.maxLine,
+      dryRun: options.dryRun,
+      flushMs: flushInterval(options.flushInterval),
+    };
+    const run = async (store: Parameters<typeof ingestSources>[2]['store']) =>
+      ingestSources(sources, settings, { store, now: context.io.now, onProgress: progress.update });
+    let summary: IngestSummary;
+    try {
+      // Validation needs the engine but none of its data: a dry run touches no data directory.
+      summary = options.dryRun ? await withTemporaryStore(run) : await run(await context.store());
+    } finally {
+      progress.stop();
+    }
+    await context.print(summaryReport(summary, options.dryRun));
+    return options.strictExit && summary.rejected > 0n ? EXIT.finding : EXIT.ok;
+  });
+};
+
+function inputs(
+  files: readonly string[],
+  stdin: Parameters<typeof stdinSource>[0] & { isTTY?: boolean },
+): Source[] {
+  const names = files.length === 0 ? ['-'] : files;
+  if (names.filter((name) => name === '-').length > 1)
+    throw usageError('standard input (-) can be read only once');
+  if (files.length === 0 && stdin.isTTY) {
+    throw usageError(
+      'there is nothing to ingest',
+      'name files, or send events on standard input: infrasage ingest < events.ndjson',
+    );
+  }
+  return names.map((name) => (name === '-' ? stdinSource(stdin) : fileSource(name)));
+}
+
+function flushInterval(text: string | undefined): number {
+  if (text === undefined) return 1000;
+  const ms = Number(text);
+  if (!Number.isInteger(ms) || ms < 10 || ms > 3_600_000) {
+    throw usageError(`--flush-interval ${text} is not a number of milliseconds from 10 to 3600000`);
+  }
+  return ms;
+}
+
+function summaryReport(summary: IngestSummary, dryRun: boolean): Report {
+  const { lines, accepted, rejected, skipped, bytes_received, bytes_ingested, errors, elapsed_ms } = summary;
+  const seconds = elapsed_ms / 1000;
+  const rate = seconds > 0 ? `, ${formatCount(Math.round(Number(lines) / seconds))} lines/s` : '';
+  const notes = [
+    `${plural(lines, 'line')} = ${formatCount(accepted)} accepted + ${formatCount(rejected)} rejected + ${formatCount(skipped)} skipped`,
+    dryRun
+      ? `${formatBytes(bytes_received)} would be received; nothing was written (dry run)`
+      : `${formatBytes(bytes_received)} received, ${formatBytes(bytes_ingested)} stored, in ${seconds.toFixed(1)} s${rate}`,
+  ];
+  if (rejected > 0n && !dryRun) notes.push('see the rejected lines: infrasage dlq list');
+  return {
+    data: summary,
+    rows: Object.entries(errors).map(([error, count]) => ({ error, lines: count })),
+    columns: [
+      { key: 'error', title: 'Rejected because', kind: 'text' },
+      { key: 'lines', title: 'Lines', kind: 'count' },
+    ],
+    notes,
+  };
+}

@@ -1,0 +1,27 @@
+import { usageError } from '../errors.ts';
+import { parsePeriod } from '../reports/period.ts';
+import { usage } from '../reports/usage.ts';
+import { type CommandModule, examples } from './command.ts';
+import { usageReport } from './usage.ts';
+
+export const configure: CommandModule['configure'] = (command, act) => {
+  command
+    .option('--since <time>', 'start: a span (90m, 24h, 7d, 2w), a date, or RFC 3339', '7d')
+    .option('--until <time>', 'end, not included; default now')
+    .option('--limit <rows>', 'print this many services, largest first', '20');
+  examples(command, [
+    'infrasage services --since 7d --limit 20',
+    'infrasage services --tenant acme-corp --json',
+  ]);
+  act<{ since: string; until?: string; limit: string }>(command, async (context, { since, until, limit }) => {
+    const rows = Number(limit);
+    if (!Number.isInteger(rows) || rows < 1) throw usageError(`--limit ${limit} is not a number of rows`);
+    const found = await usage(await context.store(), {
+      tenantId: context.config.tenant ?? null,
+      period: parsePeriod(since, until, context.now),
+      groupBy: 'service_id',
+      limit: rows,
+    });
+    return context.print(usageReport(found));
+  });
+};

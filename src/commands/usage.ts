@@ -1,0 +1,64 @@
+import { usageError } from '../errors.ts';
+import type { Report } from '../render/report.ts';
+import { formatBytes, plural } from '../render/text.ts';
+import { isoTime, parsePeriod } from '../reports/period.ts';
+import { GROUPINGS, type Grouping, type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
+import { type CommandModule, examples } from './command.ts';
+
+export const configure: CommandModule['configure'] = (command, act) => {
+  command
+    .option('--since <time>', 'start: a span (90m, 24h, 7d, 2w), a date, or RFC 3339', '24h')
+    .option('--until <time>', 'end, not included; default now')
+    .option('--by <grouping>', `one of ${GROUPINGS.join(', ')}`, 'event_type');
+  examples(command, [
+    'infrasage usage --since 24h',
+    'infrasage usage --since 7d --by day --tenant acme-corp',
+    'infrasage usage --since 2026-11-01 --until 2026-11-08 --by tenant_id --json',
+  ]);
+  act<{ since: string; until?: string; by: string }>(command, async (context, { since, until, by }) => {
+    const groupBy = GROUPINGS.find((name) => name === by);
+    if (!groupBy) throw usageError(`--by ${by} is not a grouping`, `use one of ${GROUPINGS.join(', ')}`);
+    const period = parsePeriod(since, until, context.now);
+    const found = await usage(await context.store(), {
+      tenantId: context.config.tenant ?? null,
+      period,
+      groupBy,
+    });
+    return context.print(usageReport(found));
+  });
+};
+
+const TITLES: Record<Grouping, string> = {
+  event_type: 'Type',
+  service_id: 'Service',
+  tenant_id: 'Tenant',
+  hour: 'Hour (UTC)',
+  day: 'Day (UTC)',
+  month: 'Month (UTC)',
+};
+
+/** A usage report as it is printed; also that of `services`. */
+export function usageReport(found: Usage): Report {
+  const { tenantId, period, groupBy, rows, totalEvents, totalBytes, omitted } = found;
+  const several = rows.some((row) => row.tenant_id !== undefined);
+  const empty = totalEvents === 0n;
+  return {
+    data: usageJson(found),
+    rows: rows.map((row) => usageCells(row, groupBy)),
+    columns: [
+      ...(several ? [{ key: 'tenant_id', title: TITLES.tenant_id, kind: 'text' } as const] : []),
+      { key: groupBy, title: TITLES[groupBy], kind: 'text' },
+      { key: 'events', title: 'Events', kind: 'count' },
+      { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
+    ],
+    title: `Usage of ${tenantId ?? 'all tenants'}, ${isoTime(period.start)} to ${period.open ? 'now' : isoTime(period.end)}`,
+    notes: empty
+      ? ['No events in this period.']
+      : [
+          ...(omitted > 0
+            ? [`${plural(omitted, 'row')} more, in the totals; raise --limit to see them.`]
+            : []),
+          `Total: ${plural(totalEvents, 'event')}, ${formatBytes(totalBytes)} stored`,
+        ],
+  };
+}

@@ -1,0 +1,57 @@
+import type { Config } from './config.ts';
+import { EXIT, type ExitStatus } from './errors.ts';
+import { type Io, write } from './io.ts';
+import { render } from './render/index.ts';
+import type { Report } from './render/report.ts';
+import { printable } from './render/text.ts';
+import type { Store } from './store/store.ts';
+
+/** What a command works with: the composition root of one run. */
+export class Context {
+  readonly config: Config;
+  readonly io: Io;
+  /** Moment of the run; the same for everything it does but ingest, which stamps each batch. */
+  readonly now: Date;
+  /** Runs another command line of this program, for commands that show others at work. */
+  readonly runCommand: (argv: readonly string[], io: Io) => Promise<ExitStatus>;
+  readonly #command: string;
+  #store: Store | undefined;
+
+  constructor(
+    config: Config,
+    io: Io,
+    { command, runCommand }: { command: string; runCommand: Context['runCommand'] },
+  ) {
+    this.config = config;
+    this.io = io;
+    this.now = io.now();
+    this.runCommand = runCommand;
+    this.#command = command;
+  }
+
+  /** The store, opened on first use; the driver and the engine are loaded only then. */
+  async store(): Promise<Store> {
+    if (!this.#store) {
+      const { openEmbedded } = await import('./store/embedded.ts');
+      const { dataDir, database } = this.config;
+      this.#store = await openEmbedded({ dataDir, database, command: this.#command });
+    }
+    return this.#store;
+  }
+
+  /** Prints a result on standard output in the format asked for. */
+  async print(report: Report): Promise<ExitStatus> {
+    await write(this.io.stdout, render(report, this.config, this.io.stdout.columns ?? 80));
+    return EXIT.ok;
+  }
+
+  /** Says something to the person, on standard error; nothing with --quiet. */
+  async say(text: string): Promise<void> {
+    if (!this.config.quiet) await write(this.io.stderr, `${printable(text)}\n`);
+  }
+
+  async close(): Promise<void> {
+    await this.#store?.close();
+    this.#store = undefined;
+  }
+}

@@ -1,0 +1,113 @@
+import { createReadStream, statSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { Decompress } from 'fzstd';
+import { InfrasageError } from '../errors.ts';
+
+/** One input: a file or standard input. */
+export interface Source {
+  /** As the operator named it; `-` for standard input. */
+  name: string;
+  /** Its bytes, decompressed. Throws an InfrasageError (exit 3) where it cannot be read to its end. */
+  read(): AsyncIterable<Uint8Array>;
+}
+
+const CHUNK = 1 << 20;
+const GZIP = [0x1f, 0x8b];
+const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
+
+/** Standard input. */
+export function stdinSource(stdin: Readable): Source {
+  return { name: '-', read: () => decompressed(stdin, 'standard input') };
+}
+
+/**
+ * A file. It is looked at now, so that a mistyped name ends the command before anything is ingested.
+ * @throws InfrasageError (exit 3): no such file, no permission, a directory
+ */
+export function fileSource(path: string): Source {
+  try {
+    if (statSync(path).isDirectory()) {
+      throw new InfrasageError(`${path} is a directory`, { hint: 'name the files in it' });
+    }
+  } catch (error) {
+    throw readFailure(error, path);
+  }
+  return { name: path, read: () => decompressed(createReadStream(path, { highWaterMark: CHUNK }), path) };
+}
+
+/** Decompresses by content: gzip (also of several members) and zstd (also of several frames); anything else passes. */
+async function* decompressed(raw: Readable, name: string): AsyncGenerator<Uint8Array> {
+  try {
+    const chunks: AsyncIterator<Uint8Array> = raw[Symbol.asyncIterator]();
+    const head: Uint8Array[] = [];
+    let length = 0;
+    while (length < ZSTD.length) {
+      const next = await chunks.next();
+      if (next.done) break;
+      head.push(next.value);
+      length += next.value.length;
+    }
+    const start = Buffer.concat(head);
+    const whole = resumed(start, chunks);
+    if (startsWith(start, GZIP)) yield* gunzipped(whole);
+    else if (startsWith(start, ZSTD)) yield* unzstd(whole);
+    else yield* whole;
+  } catch (error) {
+    throw readFailure(error, name);
+  }
+}
+
+async function* resumed(start: Buffer, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  if (start.length > 0) yield start;
+  for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
+}
+
+async function* gunzipped(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const gunzip = createGunzip({ chunkSize: CHUNK });
+  const feeding = (async () => {
+    for await (const chunk of chunks) {
+      if (!gunzip.write(chunk))
+        await new Promise((resolve) => gunzip.once('drain', resolve).once('close', resolve));
+      if (gunzip.destroyed) return;
+    }
+    gunzip.end();
+  })().catch((error: Error) => gunzip.destroy(error));
+  yield* gunzip as AsyncIterable<Uint8Array>;
+  await feeding;
+}
+
+async function* unzstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const ready: Uint8Array[] = [];
+  const stream = new Decompress((data) => ready.push(data));
+  for await (const chunk of chunks) {
+    stream.push(chunk);
+    while (ready.length > 0) yield ready.shift() as Uint8Array;
+  }
+  stream.push(new Uint8Array(0), true);
+  yield* ready;
+}
+
+function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
+  return magic.every((byte, i) => bytes[i] === byte);
+}
+
+function readFailure(error: unknown, name: string): InfrasageError {
+  if (error instanceof InfrasageError) return error;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT')
+    return new InfrasageError(`there is no file ${name}`, { hint: 'check the name', cause: error });
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new InfrasageError(`no permission to read ${name}`, {
+      hint: 'mend its permissions',
+      cause: error,
+    });
+  }
+  if (code === 'EISDIR')
+    return new InfrasageError(`${name} is a directory`, { hint: 'name the files in it', cause: error });
+  const words = error instanceof Error ? error.message : String(error);
+  return new InfrasageError(`${name} cannot be read to its end: ${words}`, {
+    hint: 'the file may be cut short or damaged; get it again and ingest the rest',
+    cause: error,
+  });
+}

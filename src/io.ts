@@ -1,0 +1,37 @@
+import type { Readable, Writable } from 'node:stream';
+
+/** A stream to write text to; the properties of a terminal are there where it is one. */
+export type Output = Writable & { isTTY?: boolean; columns?: number };
+
+/** Everything the program takes from its surroundings, so that a test can hand it in. */
+export interface Io {
+  stdin: Readable & { isTTY?: boolean };
+  stdout: Output;
+  stderr: Output;
+  env: Readonly<Record<string, string | undefined>>;
+  /** The current time. */
+  now(): Date;
+}
+
+/** The surroundings of this process. */
+export function processIo(): Io {
+  const { stdin, stdout, stderr, env } = process;
+  return { stdin, stdout, stderr, env, now: () => new Date() };
+}
+
+/** Writes text and waits until the stream takes more. A reader that has gone away is not an error. */
+export async function write(out: Output, text: string): Promise<void> {
+  if (text === '' || out.destroyed || !out.writable) return;
+  await new Promise<void>((resolve, reject) => {
+    out.write(text, (error) => (error && !isBrokenPipe(error) ? reject(error) : resolve()));
+  });
+}
+
+/** Whether an error says that the reading end of a pipe was closed. */
+export function isBrokenPipe(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED')
+  );
+}

@@ -1,0 +1,19 @@
+import { stringify } from 'lossless-json';
+import type { Row } from './report.ts';
+
+/** Characters that JSON lets stand but a terminal may act on: C1 controls, DEL, bidi controls. */
+const ACTIVE = /[\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
+/** Indented JSON. Integers stay exact to 64 bits; nothing in it can act on a terminal. */
+export function renderJson(value: unknown): string {
+  return `${inert(stringify(value, null, 2) ?? 'null')}\n`;
+}
+
+/** One JSON object a row and line. */
+export function renderNdjson(rows: readonly Row[]): string {
+  return rows.map((row) => `${inert(stringify(row) ?? 'null')}\n`).join('');
+}
+
+function inert(json: string): string {
+  return json.replace(ACTIVE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}

@@ -1,0 +1,89 @@
+import { Chalk } from 'chalk';
+import Table from 'cli-table3';
+import stringWidth from 'string-width';
+import type { Cell, Column, Report } from './report.ts';
+import { formatBytes, formatCount, printable } from './text.ts';
+
+/** No cell of a table is squeezed below this many characters. */
+const NARROWEST = 8;
+
+/** The table for people: numbers right-aligned, no wider than the terminal, coloured where asked for. */
+export function renderTable(report: Report, { width, color }: { width: number; color: boolean }): string {
+  const chalk = new Chalk({ level: color ? 1 : 0 });
+  const lines: string[] = [];
+  if (report.title) lines.push(chalk.bold(printable(report.title)), '');
+  if (report.rows.length > 0) {
+    const cells = report.rows.map((row) =>
+      report.columns.map((column) => cell(row[column.key] ?? null, column)),
+    );
+    const table = new Table({
+      head: report.columns.map((column) => chalk.cyan(column.title)),
+      colAligns: report.columns.map((column) => (column.kind === 'text' ? 'left' : 'right')),
+      colWidths: columnWidths(report.columns, cells, width),
+      chars: { ...NO_BORDERS },
+      style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
+    });
+    table.push(...cells);
+    lines.push(
+      ...table
+        .toString()
+        .split('\n')
+        .map((line) => line.trimEnd()),
+    );
+  }
+  if (report.notes && report.notes.length > 0) {
+    if (report.rows.length > 0) lines.push('');
+    lines.push(...report.notes.map(printable));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+const NO_BORDERS = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '',
+};
+
+function cell(value: Cell, { kind }: Column): string {
+  if (value === null) return '-';
+  if (typeof value === 'bigint' || typeof value === 'number') {
+    if (kind === 'bytes') return formatBytes(value);
+    if (kind === 'count') return formatCount(value);
+    return String(value);
+  }
+  return printable(String(value));
+}
+
+/** Natural widths, and where they do not fit, the widest text columns give way first. */
+function columnWidths(columns: readonly Column[], cells: string[][], width: number): number[] {
+  const widths = columns.map(
+    (column, i) => Math.max(stringWidth(column.title), ...cells.map((row) => stringWidth(row[i] ?? ''))) + 2,
+  );
+  const total = () => widths.reduce((sum, w) => sum + w, 0) - 2;
+  while (total() > width) {
+    let widest = -1;
+    columns.forEach((column, i) => {
+      if (
+        column.kind === 'text' &&
+        !column.whole &&
+        (widths[i] ?? 0) > Math.max(NARROWEST, widths[widest] ?? 0)
+      )
+        widest = i;
+    });
+    if (widest < 0) break;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
+  return widths;
+}

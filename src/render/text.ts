@@ -1,0 +1,41 @@
+import { stripVTControlCharacters } from 'node:util';
+
+/** Bidirectional controls: they make a terminal show text in another order than it is. */
+const BIDI = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+const CONTROL = /[\p{Cc}\u2028\u2029]/gu;
+
+/** Text that comes from outside, safe to print on a terminal: no escape sequences, control or bidi characters. */
+export function printable(text: string): string {
+  return stripVTControlCharacters(text).replace(CONTROL, ' ').replace(BIDI, '');
+}
+
+/** Shortens text to a number of characters, with an ellipsis where something was cut. */
+export function excerpt(text: string, length: number): string {
+  const characters = [...text.slice(0, length * 2 + 2)];
+  return characters.length <= length ? text : `${characters.slice(0, length - 1).join('')}…`;
+}
+
+const count = new Intl.NumberFormat('en-US');
+
+/** A whole number with thousands separators. */
+export function formatCount(value: number | bigint): string {
+  return count.format(value);
+}
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+
+/** A length in bytes as ClickHouse's formatReadableSize writes it: `1.50 MiB`. */
+export function formatBytes(value: number | bigint): string {
+  let size = Number(value);
+  let unit = 0;
+  while (Math.abs(size) >= 1024 && unit < UNITS.length - 1) {
+    size /= 1024;
+    unit += 1;
+  }
+  return `${size.toFixed(2)} ${UNITS[unit]}`;
+}
+
+/** `1 line`, `2 lines`; the plural is the word with an s unless given. */
+export function plural(value: number | bigint, word: string, many = `${word}s`): string {
+  return `${formatCount(value)} ${BigInt(value) === 1n ? word : many}`;
+}

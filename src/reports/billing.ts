@@ -1,0 +1,126 @@
+import { z } from 'zod';
+import { quotas } from '../alerts/quotas.ts';
+import { type Store, sqlTime, uint64 } from '../store/store.ts';
+import { isoTime, type Month } from './period.ts';
+
+export interface TypeUsage {
+  event_type: string;
+  events: bigint;
+  bytes: bigint;
+}
+
+/** The month of one tenant. */
+export interface TenantMonth {
+  tenant_id: string;
+  total_events: bigint;
+  /** Compressed bytes as stored. */
+  total_bytes: bigint;
+  /** total_events in millions, rounded to two decimals as ClickHouse's round() does. */
+  millions_of_events: number;
+  by_type: TypeUsage[];
+  /** null where no quota is set. */
+  quota_events: bigint | null;
+  /** Two decimals; null where no quota is set. */
+  quota_used_percent: number | null;
+  /** Events at the end of the month at the pace so far; those counted where the month is over. */
+  projected_events: bigint;
+}
+
+export interface Billing {
+  /** null: all tenants. */
+  tenantId: string | null;
+  month: Month;
+  /** By tenant, largest first. */
+  tenants: TenantMonth[];
+  total: Omit<TenantMonth, 'tenant_id' | 'quota_events' | 'quota_used_percent'>;
+}
+
+/** A month's usage from the metering table, by tenant and type. */
+export async function billing(
+  store: Store,
+  { tenantId, month, now }: { tenantId: string | null; month: Month; now: Date },
+): Promise<Billing> {
+  const rows = await store.query(
+    `SELECT tenant_id AS tenant, event_type AS type, sum(event_count) AS events, sum(bytes_ingested) AS bytes
+    FROM {{db}}.infrasage_usage_metering
+    WHERE hour >= toDateTime64({start:String}, 3, 'UTC') AND hour < toDateTime64({end:String}, 3, 'UTC')
+      ${tenantId === null ? '' : 'AND tenant_id = {tenant:String}'}
+    GROUP BY tenant, type
+    ORDER BY events DESC, tenant, type`,
+    z.object({ tenant: z.string(), type: z.string(), events: uint64, bytes: uint64 }),
+    { start: sqlTime(month.period.start), end: sqlTime(month.period.end), tenant: tenantId ?? '' },
+  );
+  const quota = await quotas(store);
+  const names = [...new Set([...(tenantId === null ? [] : [tenantId]), ...rows.map((row) => row.tenant)])];
+  const tenants = names.map((name): TenantMonth => {
+    const month_ = summarise(
+      rows.filter((row) => row.tenant === name),
+      month,
+      now,
+    );
+    const limit = quota.of(name);
+    return {
+      tenant_id: name,
+      ...month_,
+      quota_events: limit,
+      quota_used_percent: limit === null ? null : percent(month_.total_events, limit),
+    };
+  });
+  tenants.sort((a, b) => (b.total_events > a.total_events ? 1 : b.total_events < a.total_events ? -1 : 0));
+  return { tenantId, month, tenants, total: summarise(rows, month, now) };
+}
+
+function summarise(
+  rows: readonly { type: string; events: bigint; bytes: bigint }[],
+  month: Month,
+  now: Date,
+) {
+  const byType = new Map<string, TypeUsage>();
+  for (const { type, events, bytes } of rows) {
+    const sum = byType.get(type) ?? { event_type: type, events: 0n, bytes: 0n };
+    byType.set(type, { event_type: type, events: sum.events + events, bytes: sum.bytes + bytes });
+  }
+  const by_type = [...byType.values()].sort((a, b) =>
+    b.events > a.events ? 1 : b.events < a.events ? -1 : 0,
+  );
+  const total_events = by_type.reduce((sum, type) => sum + type.events, 0n);
+  return {
+    total_events,
+    total_bytes: by_type.reduce((sum, type) => sum + type.bytes, 0n),
+    millions_of_events: millions(total_events),
+    by_type,
+    projected_events: project(total_events, month, now),
+  };
+}
+
+/** Linear: what the rest of the month brings at the pace of its time so far. */
+export function project(events: bigint, { period }: Month, now: Date): bigint {
+  const whole = BigInt(period.end.getTime() - period.start.getTime());
+  const elapsed = BigInt(Math.max(0, now.getTime() - period.start.getTime()));
+  if (elapsed === 0n || elapsed >= whole) return events;
+  return (events * whole) / elapsed;
+}
+
+/** Millions to two decimals; halves go to the even digit, as in ClickHouse. */
+function millions(events: bigint): number {
+  const hundredths = events / 10_000n;
+  const rest = events % 10_000n;
+  const up = rest > 5_000n || (rest === 5_000n && hundredths % 2n === 1n);
+  return Number(hundredths + (up ? 1n : 0n)) / 100;
+}
+
+function percent(used: bigint, quota: bigint): number {
+  return Number((used * 10_000n) / quota) / 100;
+}
+
+/** The documented JSON shape; with all tenants, by_tenant holds the month of each. */
+export function billingJson({ tenantId, month, tenants, total }: Billing) {
+  const [only] = tenants;
+  const head = {
+    tenant_id: tenantId,
+    month: month.name,
+    period: { start: isoTime(month.period.start), end: isoTime(month.period.end) },
+  };
+  if (tenantId !== null && only) return { ...head, ...only };
+  return { ...head, ...total, by_tenant: tenants };
+}

@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+
+export interface DeadLetter {
+  /** Names it in `dlq show`: the start of its batch's key, the attempt, and its line. */
+  id: string;
+  receivedAt: Date;
+  /** Empty where it is not known. */
+  tenantId: string;
+  error: string;
+  message: string;
+  /** The line as sent; of a line that is too long, its start. */
+  raw: Buffer;
+  source: string;
+  /** Number of the line in the source, from 1. */
+  line: bigint;
+  batchId: string;
+}
+
+const letterRow = z
+  .object({
+    id: z.string(),
+    received_at: utcTime,
+    tenant_id: z.string(),
+    error: z.string(),
+    message: z.string(),
+    raw: z.string(),
+    source: z.string(),
+    line: uint64,
+    batch_id: z.string(),
+  })
+  .transform(
+    (row): DeadLetter => ({
+      id: row.id,
+      receivedAt: row.received_at,
+      tenantId: row.tenant_id,
+      error: row.error,
+      message: row.message,
+      raw: Buffer.from(row.raw, 'base64'),
+      source: row.source,
+      line: row.line,
+      batchId: row.batch_id,
+    }),
+  );
+
+/** Characters of a batch's key in an id: 48 bits, so that ids stay short and do not meet. */
+const KEY_LENGTH = 12;
+const ID = `concat(substring(batch_id, 1, ${KEY_LENGTH}), '.', splitByChar('#', batch_id)[2], '-', toString(d.line))`;
+// base64, so that any bytes survive the way through JSON
+const LETTER = `${ID} AS id, received_at, tenant_id, error, message, base64Encode(raw) AS raw, source, d.line AS line, batch_id`;
+
+export interface LetterFilter {
+  tenantId: string | null;
+  error: string | null;
+  since: Date | null;
+}
+
+/** Dead letters, newest first, up to a limit, and how many there are in all. */
+export async function listLetters(
+  store: Store,
+  { tenantId, error, since, limit }: LetterFilter & { limit: number },
+): Promise<{ letters: DeadLetter[]; total: bigint }> {
+  const where = [
+    '1',
+    ...(tenantId === null ? [] : ['tenant_id = {tenant:String}']),
+    ...(error === null ? [] : ['error = {error:String}']),
+    ...(since === null ? [] : [`received_at >= toDateTime64({since:String}, 3, 'UTC')`]),
+  ].join(' AND ');
+  const params = { tenant: tenantId ?? '', error: error ?? '', since: sqlTime(since ?? new Date(0)), limit };
+  const letters = await store.query(
+    `SELECT ${LETTER} FROM {{db}}.infrasage_dlq AS d WHERE ${where}
+    ORDER BY received_at DESC, source, d.line LIMIT {limit:UInt64}`,
+    letterRow,
+    params,
+  );
+  const [count] = await store.query(
+    `SELECT count() AS total FROM {{db}}.infrasage_dlq WHERE ${where}`,
+    z.object({ total: uint64 }),
+    params,
+  );
+  return { letters, total: count?.total ?? 0n };
+}
+
+/** One dead letter by its id, with the options its line was validated with; undefined where there is none. */
+export async function findLetter(
+  store: Store,
+  id: string,
+): Promise<{ letter: DeadLetter; options: string | undefined } | undefined> {
+  const [, key, attempt, line] = /^([0-9a-f]{12})\.(\d+)-(\d+)$/.exec(id) ?? [];
+  if (key === undefined || attempt === undefined || line === undefined) return undefined;
+  const [letter] = await store.query(
+    `SELECT ${LETTER} FROM {{db}}.infrasage_dlq AS d
+    WHERE batch_id >= {key:String} AND startsWith(batch_id, {key:String}) AND endsWith(batch_id, {attempt:String})
+      AND d.line = {line:UInt64} LIMIT 1`,
+    letterRow,
+    { key, attempt: `#${attempt}`, line },
+  );
+  if (!letter) return undefined;
+  const [batch] = await store.query(
+    'SELECT options FROM {{db}}.infrasage_ingest_batches WHERE batch_id = {batch:String} LIMIT 1',
+    z.object({ options: z.string() }),
+    { batch: letter.batchId },
+  );
+  return { letter, options: batch?.options };
+}

@@ -1,0 +1,90 @@
+import ms, { type StringValue } from 'ms';
+import { usageError } from '../errors.ts';
+
+/** A stretch of time. An hour belongs to the period in which it starts. */
+export interface Period {
+  /** Inclusive. */
+  start: Date;
+  /** Exclusive; where open is set, the time of the report. */
+  end: Date;
+  /**
+   * Nothing bounds it above: events stamped ahead of the clock (the contract
+   * lets them be, up to 24 hours) are in it too, as in SQL without an upper bound.
+   */
+  open: boolean;
+}
+
+const SPAN = /^(\d+(?:\.\d+)?)\s*(m|h|d|w)$/;
+const DATE = /^\d{4}-\d{2}-\d{2}$/;
+const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:\d{2})$/;
+const MONTH = /^(\d{4})-(\d{2})$/;
+
+/**
+ * The length of a time span: `90m`, `24h`, `7d`, `2w`. Milliseconds.
+ * @throws InfrasageError (exit 2) naming the option
+ */
+export function parseSpan(text: string, option: string): number {
+  const span = SPAN.test(text) ? ms(text as StringValue) : undefined;
+  if (span === undefined || span <= 0 || !Number.isFinite(span)) {
+    throw usageError(`${option} ${text} is not a time span`, 'write it like 90m, 24h, 7d or 2w');
+  }
+  return span;
+}
+
+/**
+ * A moment: a span before now, a date (00:00 UTC), or RFC 3339.
+ * @throws InfrasageError (exit 2) naming the option
+ */
+export function parseMoment(text: string, option: string, now: Date): Date {
+  if (SPAN.test(text)) return new Date(now.getTime() - parseSpan(text, option));
+  const time = DATE.test(text) || RFC3339.test(text) ? new Date(text) : new Date(Number.NaN);
+  // Date rolls 2026-02-30 into March: a date that does not come back as written is none.
+  const day = text.slice(0, 10);
+  const real = !Number.isNaN(time.getTime()) && new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
+  if (!real) {
+    throw usageError(
+      `${option} ${text} is not a time`,
+      'write a span (90m, 24h, 7d, 2w), a date (2026-04-01) or RFC 3339 (2026-04-01T00:00:00Z)',
+    );
+  }
+  return time;
+}
+
+/**
+ * The period of `--since` and `--until`.
+ * @throws InfrasageError (exit 2) where it is empty
+ */
+export function parsePeriod(since: string, until: string | undefined, now: Date): Period {
+  const start = parseMoment(since, '--since', now);
+  const end = until === undefined ? now : parseMoment(until, '--until', now);
+  if (end <= start)
+    throw usageError(`--since ${since} is not before ${until === undefined ? 'now' : `--until ${until}`}`);
+  return { start, end, open: until === undefined };
+}
+
+/** A calendar month, UTC. */
+export interface Month {
+  /** `2026-11`. */
+  name: string;
+  period: Period;
+}
+
+/**
+ * The month of `--month [YYYY-MM]`; without a value, the one that now is in.
+ * @throws InfrasageError (exit 2)
+ */
+export function parseMonth(text: string | undefined, now: Date): Month {
+  const name = text ?? now.toISOString().slice(0, 7);
+  const [, year, month] = MONTH.exec(name) ?? [];
+  if (year === undefined || Number(month) < 1 || Number(month) > 12) {
+    throw usageError(`--month ${name} is not a month`, 'write it like 2026-11');
+  }
+  const start = new Date(Date.UTC(Number(year), Number(month) - 1, 1));
+  const end = new Date(Date.UTC(Number(year), Number(month), 1));
+  return { name, period: { start, end, open: false } };
+}
+
+/** RFC 3339 in UTC, without the milliseconds where there are none. */
+export function isoTime(time: Date): string {
+  return time.toISOString().replace('.000Z', 'Z');
+}

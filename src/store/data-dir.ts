@@ -1,0 +1,85 @@
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { InfrasageError } from '../errors.ts';
+import { LAYOUT_VERSION } from './schema.ts';
+
+/**
+ * What wrote a data directory, kept beside the data as infrasage.json, since an
+ * engine must not open files of a newer one to find out.
+ */
+const versions = z.object({
+  layout: z.number().int(),
+  engine: z.string(),
+  /** Fingerprint of the schema by database. */
+  schema: z.record(z.string(), z.string()),
+});
+type Versions = z.infer<typeof versions>;
+
+/**
+ * Refuses a directory that a newer program or engine has written.
+ * @throws InfrasageError (exit 3)
+ */
+export function assertReadable(dataDir: string, engine: string): void {
+  const found = readVersions(dataDir);
+  if (!found) return;
+  const hint = 'update infrasage (npm install), or give another --data-dir';
+  if (found.layout > LAYOUT_VERSION) {
+    throw new InfrasageError(
+      `the data directory ${dataDir} was written by a newer infrasage (layout ${found.layout}, this one knows ${LAYOUT_VERSION})`,
+      { hint },
+    );
+  }
+  if (compareVersions(found.engine, engine) > 0) {
+    throw new InfrasageError(
+      `the data directory ${dataDir} was written by engine ${found.engine}, which is newer than this one, ${engine}`,
+      { hint },
+    );
+  }
+}
+
+/** The fingerprint of the schema a database was last brought to; undefined where it is not known. */
+export function recordedSchema(dataDir: string, database: string): string | undefined {
+  return readVersions(dataDir)?.schema[database];
+}
+
+/** Records what has written the directory; replaces the file as a whole. */
+export function recordVersions(
+  dataDir: string,
+  now: { engine: string; database: string; schema: string },
+): void {
+  const before = readVersions(dataDir);
+  const after: Versions = {
+    layout: LAYOUT_VERSION,
+    engine: now.engine,
+    schema: { ...before?.schema, [now.database]: now.schema },
+  };
+  if (JSON.stringify(before) === JSON.stringify(after)) return;
+  const path = join(dataDir, 'infrasage.json');
+  writeFileSync(`${path}.new`, `${JSON.stringify(after, null, 2)}\n`, { mode: 0o600, flush: true });
+  renameSync(`${path}.new`, path);
+}
+
+function readVersions(dataDir: string): Versions | undefined {
+  let text: string;
+  try {
+    text = readFileSync(join(dataDir, 'infrasage.json'), 'utf8');
+  } catch {
+    return undefined;
+  }
+  try {
+    return versions.parse(JSON.parse(text));
+  } catch (error) {
+    throw new InfrasageError(`${join(dataDir, 'infrasage.json')} is damaged`, {
+      hint: 'restore it from a backup; without it the version of the data is not known',
+      cause: error,
+    });
+  }
+}
+
+/** Order of two versions by year and release, the parts that change the files: 26.7.2.1 equals 26.7.9.4. */
+function compareVersions(a: string, b: string): number {
+  const [yearA = 0, releaseA = 0] = a.split('.').map(Number);
+  const [yearB = 0, releaseB = 0] = b.split('.').map(Number);
+  return yearA - yearB || releaseA - releaseB;
+}

@@ -1,0 +1,227 @@
+import { accessSync, constants, mkdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ClickHouseClient, createClient } from '@clickhouse/client';
+import { z } from 'zod';
+import { InfrasageError } from '../errors.ts';
+import { assertReadable, recordVersions } from './data-dir.ts';
+import { storeFailure } from './failure.ts';
+import { landingSelect, ONE_BLOCK } from './landing.ts';
+import { takeLock } from './lock.ts';
+import { migrate } from './migrate.ts';
+import { parseSql } from './schema.ts';
+import { type LandingBatch, type Params, type Store, uint64 } from './store.ts';
+
+/**
+ * Batches written at the same time. One session runs one statement at a time,
+ * so each has a session of its own; more than the cores of a laptop gained nothing.
+ */
+const WRITERS = 2;
+
+/**
+ * Opens the engine inside this process on a data directory, which is made
+ * where it is not there, and brings its schema up to date.
+ * @param options.command what this process runs, for others that find the directory in use
+ * @throws InfrasageError (exit 3) where the directory cannot be used: no directory, no permission,
+ *   in use by another process, or written by a newer program or engine
+ */
+export async function openEmbedded(options: {
+  dataDir: string;
+  database: string;
+  command: string;
+}): Promise<Store> {
+  const { dataDir } = options;
+  prepareDirectory(dataDir);
+  const engine = await loadEngine();
+  assertReadable(dataDir, engine.version);
+  const lock = takeLock(dataDir, options.command);
+  const clients: ClickHouseClient[] = [];
+  try {
+    for (let i = 0; i <= WRITERS; i++) clients.push(createClient({ connection: engine.connect(dataDir) }));
+    const store = new EmbeddedStore(options, engine.version, clients, lock.release);
+    const schema = await migrate(store, dataDir);
+    recordVersions(dataDir, { engine: engine.version, database: options.database, schema });
+    return store;
+  } catch (error) {
+    await Promise.all(clients.map((client) => client.close()));
+    lock.release();
+    throw connectionFailure(error, dataDir);
+  }
+}
+
+class EmbeddedStore implements Store {
+  readonly database: string;
+  readonly engineVersion: string;
+  readonly parallelism = WRITERS;
+  readonly spoolDir: string;
+  readonly #main: ClickHouseClient;
+  readonly #idleWriters: ClickHouseClient[];
+  readonly #clients: readonly ClickHouseClient[];
+  readonly #release: () => void;
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(
+    { dataDir, database }: { dataDir: string; database: string },
+    engineVersion: string,
+    clients: readonly ClickHouseClient[],
+    release: () => void,
+  ) {
+    const [main, ...writers] = clients;
+    if (!main) throw new Error('a store needs a session');
+    this.database = database;
+    this.engineVersion = engineVersion;
+    this.spoolDir = join(dataDir, 'spool');
+    this.#main = main;
+    this.#idleWriters = writers;
+    this.#clients = clients;
+    this.#release = release;
+  }
+
+  async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {
+    const result = await this.#run(() =>
+      this.#main.query({
+        query: `${this.#named(sql)}\nSETTINGS output_format_json_quote_64bit_integers = 1`,
+        format: 'JSONEachRow',
+        query_params: params,
+      }),
+    );
+    return z.array(row).parse(await result.json());
+  }
+
+  async command(sql: string, params: Params = {}): Promise<void> {
+    await this.#run(() => this.#main.command({ query: this.#named(sql), query_params: params }));
+  }
+
+  async insert(table: string, row: Record<string, string | number | bigint>): Promise<void> {
+    // Bound and selected, not inline: where standard input is a file, the engine takes an
+    // INSERT with inline data for one that is to be read from there.
+    const columns = Object.keys(row);
+    const values = Object.fromEntries(columns.map((column) => [column, String(row[column])]));
+    await this.command(
+      `INSERT INTO {{db}}.${table} (${columns.join(', ')}) SELECT ${columns.map((c) => `{${c}:String}`).join(', ')}`,
+      values,
+    );
+  }
+
+  async writeBatch(batch: LandingBatch): Promise<void> {
+    const client = this.#idleWriters.pop();
+    if (!client) throw new Error('more batches at once than the store has writers');
+    const { sql, params } = landingSelect(batch, SPOOL);
+    try {
+      await this.#run(() =>
+        client.command({
+          query: this.#named(`INSERT INTO {{db}}.infrasage_landing ${sql} SETTINGS ${ONE_BLOCK}`),
+          query_params: { ...params, path: batch.path },
+        }),
+      );
+    } finally {
+      this.#idleWriters.push(client);
+    }
+  }
+
+  async judgeBatch(batch: LandingBatch) {
+    const { sql, params } = landingSelect(batch, SPOOL);
+    return this.query(
+      `SELECT error, count() AS lines, sum(line_length) AS bytes FROM (${parseSql(`(${sql})`)}) GROUP BY error`,
+      z.object({ error: z.string(), lines: uint64, bytes: uint64 }),
+      { ...params, path: batch.path },
+    );
+  }
+
+  async close(): Promise<void> {
+    // Closing with work in flight can abort the process.
+    await Promise.allSettled(this.#underWay);
+    for (const client of this.#clients) await client.close();
+    this.#release();
+  }
+
+  #named(sql: string): string {
+    return sql.replaceAll('{{db}}', `\`${this.database}\``);
+  }
+
+  async #run<T>(statement: () => Promise<T>): Promise<T> {
+    const running = statement();
+    this.#underWay.add(running);
+    try {
+      return await running;
+    } catch (error) {
+      throw storeFailure(error);
+    } finally {
+      this.#underWay.delete(running);
+    }
+  }
+}
+
+/** The lines of a spool file, in order. */
+const SPOOL = `file({path:String}, 'LineAsString', 'line String')`;
+
+type DriverConnection = Required<NonNullable<Parameters<typeof createClient>[0]>>['connection'];
+
+interface Engine {
+  version: string;
+  connect(path: string): DriverConnection;
+}
+
+async function loadEngine(): Promise<Engine> {
+  try {
+    const { version } = await import('chdb');
+    const { createChdbConnection } = await import('chdb/connection');
+    return {
+      // The binding hands the version over with quotes around it.
+      version: String(version().libchdb).replaceAll('"', ''),
+      // The binding carries its own copy of the driver's types, equal but for a private field.
+      connect: (path) => createChdbConnection({ path }) as unknown as DriverConnection,
+    };
+  } catch (error) {
+    throw new InfrasageError('the embedded engine (the package chdb) cannot be loaded on this machine', {
+      hint: 'run npm install again on Linux (glibc) or macOS',
+      cause: error,
+    });
+  }
+}
+
+function prepareDirectory(dataDir: string): void {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    if (!statSync(dataDir).isDirectory()) throw notADirectory(dataDir);
+    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
+    // Spooled batches that nobody will read: their process is gone, and their input is read again.
+    mkdirSync(join(dataDir, 'spool'), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    if (error instanceof InfrasageError) throw error;
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EEXIST' || code === 'ENOTDIR') throw notADirectory(dataDir, error);
+    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+      throw new InfrasageError(`no permission to write to the data directory ${dataDir}`, {
+        hint: 'give another one with --data-dir, or mend its permissions',
+        cause: error,
+      });
+    }
+    throw new InfrasageError(`the data directory ${dataDir} cannot be made`, {
+      cause: error,
+      hint: 'give another one with --data-dir',
+    });
+  }
+}
+
+function notADirectory(dataDir: string, cause?: unknown): InfrasageError {
+  return new InfrasageError(`${dataDir} is not a directory`, {
+    hint: 'give a directory with --data-dir',
+    cause,
+  });
+}
+
+function connectionFailure(error: unknown, dataDir: string): InfrasageError {
+  if (error instanceof InfrasageError) return error;
+  if (error instanceof Error && error.name === 'ChdbConnectionError') {
+    return new InfrasageError(`the engine cannot open the data directory ${dataDir}`, {
+      hint: 'another program may have it open (the line above says what the engine found); wait, or give another --data-dir',
+      cause: error,
+    });
+  }
+  return storeFailure(error);
+}
+
+/** Removes a data directory that was made for one run. */
+export function removeDataDir(dataDir: string): void {
+  rmSync(dataDir, { recursive: true, force: true });
+}

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { InfrasageError } from '../errors.ts';
+
+const engineError = z.object({
+  message: z.string(),
+  code: z.coerce.string().optional(),
+  type: z.string().optional(),
+});
+
+/** Engine error codes that call for words of their own. */
+const KNOWN: Record<string, { message: string; hint: string }> = {
+  '243': {
+    message: 'the disk is full',
+    hint: 'make space and run the same command again: what was acknowledged is intact',
+  },
+  '241': {
+    message: 'the engine ran out of memory for this query',
+    hint: 'ask for a shorter period, or run with more memory',
+  },
+};
+
+/**
+ * A driver's failure as an operator reads it, classified by the engine's error
+ * code. The engine's own first line is kept; its stack and query text are not.
+ */
+export function storeFailure(error: unknown): InfrasageError {
+  if (error instanceof InfrasageError) return error;
+  const parsed = engineError.safeParse(error);
+  if (!parsed.success) return new InfrasageError('the engine failed', { cause: error });
+  const { code, message } = parsed.data;
+  const known = code === undefined ? undefined : KNOWN[code];
+  if (known) return new InfrasageError(known.message, { hint: known.hint, cause: error });
+  if (/No space left on device|ENOSPC/.test(message)) return storeFailure({ code: '243', message });
+  return new InfrasageError(`the engine said: ${firstSentence(message)}`, { cause: error });
+}
+
+function firstSentence(message: string): string {
+  const text =
+    message
+      .replace(/^Code: \d+\. DB::Exception: /, '')
+      .replace(/: In scope .*$/s, '')
+      .split('\n')[0] ?? '';
+  return text.length > 300 ? `${text.slice(0, 299)}…` : text;
+}

@@ -1,0 +1,82 @@
+import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { InfrasageError } from '../errors.ts';
+import { isAlive, type ProcessIdentity, processIdentity, thisProcess } from './process.ts';
+
+/**
+ * The data directory's lock: says which process has it. The engine locks the
+ * directory too, and that lock decides; this one comes first so that the loser
+ * is told by whom, and without the engine's own words on stderr.
+ */
+export interface Lock {
+  release(): void;
+}
+
+const holder = processIdentity.extend({ command: z.string() });
+
+/**
+ * Takes the lock, over a dead holder's too.
+ * @param command what the holder runs, for the message that others get
+ * @throws InfrasageError (exit 3) that names the live process which holds it
+ */
+export function takeLock(dataDir: string, command: string): Lock {
+  const path = join(dataDir, 'infrasage.lock');
+  const me: ProcessIdentity & { command: string } = { ...thisProcess(), command };
+  const mine = join(dataDir, `infrasage.lock.${me.pid}`);
+  writeFileSync(mine, `${JSON.stringify(me)}\n`, { mode: 0o600 });
+  try {
+    // Linking is atomic: of several processes exactly one gets the name.
+    for (let tries = 0; tries < 10; tries++) {
+      try {
+        linkSync(mine, path);
+        return { release: () => rmSync(path, { force: true }) };
+      } catch (error) {
+        if (!isCode(error, 'EEXIST')) throw error;
+      }
+      const other = readHolder(path);
+      if (other && isAlive(other)) throw inUse(dataDir, other);
+      clearAway(path, `${path}.stale.${me.pid}`);
+    }
+    throw new InfrasageError(`the data directory ${dataDir} is in use`, { hint: 'try again in a moment' });
+  } finally {
+    unlinkSync(mine);
+  }
+}
+
+/**
+ * Removes the lock of a holder that is gone. Renaming is atomic, so one process
+ * does it; where another took the lock in between, its lock is put back.
+ */
+function clearAway(path: string, aside: string): void {
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return;
+    throw error;
+  }
+  const taken = readHolder(aside);
+  if (taken && isAlive(taken)) linkSync(aside, path);
+  rmSync(aside, { force: true });
+}
+
+function readHolder(path: string): z.infer<typeof holder> | undefined {
+  try {
+    return holder.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
+
+function inUse(dataDir: string, { pid, command }: z.infer<typeof holder>): InfrasageError {
+  return new InfrasageError(
+    `the data directory ${dataDir} is in use by process ${pid} (infrasage ${command})`,
+    {
+      hint: 'wait until it has finished, or give another --data-dir',
+    },
+  );
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

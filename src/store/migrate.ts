@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import { InfrasageError } from '../errors.ts';
+import { recordedSchema } from './data-dir.ts';
+import { fingerprint, type Migration, migrations, type View, views } from './schema.ts';
+import type { Store } from './store.ts';
+
+const LEDGER = `CREATE TABLE IF NOT EXISTS {{db}}.infrasage_migrations
+(
+    version        UInt32 COMMENT '0 for a view, which is brought to its current text',
+    name           String,
+    checksum       String,
+    engine_version String,
+    applied_at     DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(applied_at)
+ORDER BY (version, name)`;
+
+const appliedRow = z.object({ version: z.number(), name: z.string(), checksum: z.string() });
+
+/**
+ * Brings a database to this program's schema; does nothing where it is there
+ * already. Every statement can be repeated, so an interrupted run is finished
+ * by the next one.
+ * @returns the fingerprint of the schema it has now
+ * @throws InfrasageError (exit 3) where a newer program has changed the schema, or a migration was edited
+ */
+export async function migrate(store: Store, dataDir: string): Promise<string> {
+  const wanted = fingerprint();
+  if (recordedSchema(dataDir, store.database) === wanted) return wanted;
+  await store.command('CREATE DATABASE IF NOT EXISTS {{db}}');
+  await store.command(LEDGER);
+  const applied = await store.query(
+    'SELECT version, name, argMax(checksum, applied_at) AS checksum FROM {{db}}.infrasage_migrations GROUP BY version, name',
+    appliedRow,
+  );
+  const known = migrations();
+  refuseNewer(applied, known, store.database);
+  for (const migration of known) {
+    const before = applied.find((row) => row.version === migration.version);
+    if (before) refuseEdited(before, migration);
+    else await apply(store, migration);
+  }
+  for (const view of views()) {
+    const before = applied.find((row) => row.version === 0 && row.name === view.name);
+    if (before?.checksum !== view.checksum) await bringUp(store, view);
+  }
+  return wanted;
+}
+
+async function apply(store: Store, migration: Migration): Promise<void> {
+  for (const statement of migration.statements) await store.command(statement);
+  await record(store, migration.version, migration);
+}
+
+/** Changes a view in place where it is there: dropping it would leave inserts in between unmetered. */
+async function bringUp(store: Store, view: View): Promise<void> {
+  const [there] = await store.query(
+    'SELECT count() > 0 AS there FROM system.tables WHERE database = {database:String} AND name = {view:String}',
+    z.object({ there: z.coerce.boolean() }),
+    { database: store.database, view: view.view },
+  );
+  await store.command(
+    there?.there ? `ALTER TABLE {{db}}.${view.view} MODIFY QUERY ${view.select}` : view.create,
+  );
+  await record(store, 0, view);
+}
+
+async function record(
+  store: Store,
+  version: number,
+  { name, checksum }: { name: string; checksum: string },
+): Promise<void> {
+  await store.insert('infrasage_migrations', {
+    version,
+    name,
+    checksum,
+    engine_version: store.engineVersion,
+  });
+}
+
+function refuseNewer(
+  applied: readonly z.infer<typeof appliedRow>[],
+  known: readonly Migration[],
+  database: string,
+): void {
+  const newest = Math.max(0, ...known.map((m) => m.version));
+  const unknown = applied.find((row) => row.version > newest);
+  if (!unknown) return;
+  throw new InfrasageError(
+    `the database ${database} was changed by a newer infrasage (${unknown.name}; this one knows up to ${newest})`,
+    { hint: 'update infrasage' },
+  );
+}
+
+function refuseEdited(before: z.infer<typeof appliedRow>, migration: Migration): void {
+  if (before.checksum === migration.checksum) return;
+  throw new InfrasageError(`${migration.name} is not the file that was applied to this database`, {
+    hint: 'reinstall infrasage: its schema files were changed',
+  });
+}

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** The schema's files, next to the sources and shipped with the package. */
+const FOLDER = new URL('../../src/schema/', import.meta.url);
+
+/** A numbered file: applied once, in order. */
+export interface Migration {
+  version: number;
+  name: string;
+  statements: string[];
+  checksum: string;
+}
+
+/** A view of the pipeline: brought to its current text whenever that has changed. */
+export interface View {
+  name: string;
+  /** Table or view name, without the database. */
+  view: string;
+  create: string;
+  select: string;
+  checksum: string;
+}
+
+/** What this program writes; a directory with a higher number is refused. */
+export const LAYOUT_VERSION = 1;
+
+/** The SELECT that judges lines, reading them from a table or a bracketed subquery. */
+export function parseSql(landing: string): string {
+  return read('parse.sql').replace('{{landing}}', () => landing);
+}
+
+export function migrations(): Migration[] {
+  return readdirSync(FOLDER)
+    .filter((name) => /^\d+_.+\.sql$/.test(name))
+    .sort()
+    .map((name) => {
+      const text = read(name);
+      const statements = withoutComments(text)
+        .split(/;\s*\n/)
+        .map((s) => s.trim().replace(/;$/, ''))
+        .filter(Boolean);
+      return { version: Number.parseInt(name, 10), name, statements, checksum: checksum(text) };
+    });
+}
+
+export function views(): View[] {
+  return readdirSync(new URL('views/', FOLDER))
+    .sort()
+    .map((name) => {
+      const text = withoutComments(read(`views/${name}`))
+        .replace('{{parse}}', () => parseSql('{{db}}.infrasage_landing'))
+        .trim();
+      const head = /^CREATE MATERIALIZED VIEW \{\{db\}\}\.(\w+) TO \{\{db\}\}\.\w+ AS\s/.exec(text);
+      if (!head?.[1]) throw new Error(`views/${name} does not start with CREATE MATERIALIZED VIEW … TO … AS`);
+      return {
+        name: `views/${name}`,
+        view: head[1],
+        create: text,
+        select: text.slice(head[0].length),
+        checksum: checksum(text),
+      };
+    });
+}
+
+/** Changes with any of the schema's files. */
+export function fingerprint(): string {
+  return checksum([...migrations(), ...views()].map((file) => `${file.name} ${file.checksum}`).join('\n'));
+}
+
+function read(name: string): string {
+  return readFileSync(new URL(name, FOLDER), 'utf8');
+}
+
+/** Whole-line comments only: a `--` elsewhere may be inside a string. */
+function withoutComments(sql: string): string {
+  return sql.replace(/^\s*--.*\n/gm, '');
+}
+
+function checksum(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}

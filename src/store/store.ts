@@ -1,0 +1,83 @@
+import { z } from 'zod';
+
+/** Values bound to `{name:Type}` placeholders. */
+export type Params = Record<
+  string,
+  string | number | bigint | boolean | Date | null | readonly (string | number)[]
+>;
+
+/** A batch of lines in a spool file, ready for the pipeline. */
+export interface LandingBatch {
+  batchId: string;
+  /** Path of the spool file: lines of at most maxLine bytes, LF or CRLF. */
+  path: string;
+  source: string;
+  /** Number in the source of the first line of the spool file, from 1. */
+  firstLine: number;
+  /** Whether some lines end in CRLF. */
+  crlf: boolean;
+  /** Whether some lines are blank; they are no events. */
+  blank: boolean;
+  /** Lines that were cut: number in the source and length in bytes as sent. */
+  cut: readonly { line: number; length: number }[];
+  receivedAt: Date;
+  options: LineOptions;
+}
+
+/** What decides the verdict on a line beside the line itself. */
+export interface LineOptions {
+  /** Fills an absent tenant_id. */
+  tenant: string | null;
+  /** Fills an absent event_type. */
+  defaultType: string | null;
+  strict: boolean;
+  assumeUtc: boolean;
+  /** Refuses events older than this many seconds; null for no limit. */
+  maxAgeSeconds: number | null;
+  /** Longest line, bytes. */
+  maxLine: number;
+}
+
+/** How many lines of a batch met one verdict. error is '' for accepted ones. */
+export interface VerdictCount {
+  error: string;
+  lines: bigint;
+  /** Bytes of these lines as sent, without their endings. */
+  bytes: bigint;
+}
+
+/**
+ * One ClickHouse, embedded or a server. SQL names tables with `{{db}}`, which
+ * stands for the quoted database; everything else is bound. Failures are
+ * InfrasageErrors with exit status 3.
+ */
+export interface Store {
+  readonly database: string;
+  readonly engineVersion: string;
+  /** How many batches may be written at the same time. */
+  readonly parallelism: number;
+  /** Folder where batches are spooled before they are written. */
+  readonly spoolDir: string;
+  /** Runs a SELECT; every row is parsed by the schema. 64-bit integers arrive as strings. */
+  query<T>(sql: string, row: z.ZodType<T>, params?: Params): Promise<T[]>;
+  /** Runs a statement without a result. */
+  command(sql: string, params?: Params): Promise<void>;
+  /** Inserts one row, each value in the text form of its column's type; for bookkeeping, not for events. */
+  insert(table: string, row: Record<string, string | number | bigint>): Promise<void>;
+  /** Sends the lines of a batch through the pipeline. Rejects with what it wrote unknown. */
+  writeBatch(batch: LandingBatch): Promise<void>;
+  /** The verdicts on the lines of a batch; nothing is written. */
+  judgeBatch(batch: LandingBatch): Promise<VerdictCount[]>;
+  /** Waits for what is under way, then lets go of the engine. */
+  close(): Promise<void>;
+}
+
+/** A UInt64 or Int64 column. */
+export const uint64 = z.union([z.string().regex(/^-?\d+$/), z.number().int()]).transform((v) => BigInt(v));
+/** A DateTime or DateTime64 column in UTC. */
+export const utcTime = z.string().transform((s) => new Date(`${s.replace(' ', 'T')}Z`));
+
+/** A time as a DateTime64(3, 'UTC') parameter takes it. */
+export function sqlTime(time: Date): string {
+  return time.toISOString().replace('T', ' ').replace('Z', '');
+}
