@@ -28,8 +28,8 @@ import { parseArgs } from 'node:util';
  * @property {number} [tenants] default 8; acme-corp is the first and largest
  * @property {'random' | 'time'} [order] 'random' (default) spreads every stretch of the input over all
  *   hours, which is the harder case for hourly metering; 'time' is a log file's order with late arrivals
- * @property {boolean} [shiftable] no line whose verdict changes when all RFC 3339 timestamps are moved by
- *   the same amount: no timestamp in the future or too old, none that has the shape but is no real time
+ * @property {boolean} [shiftable] all timestamps can be moved by the same amount without changing a verdict:
+ *   none in the future or too old, none of the shape that is no real time, and one spelling (...00.000Z)
  * @property {number} [longLines] lines over 1 MiB, in addition to the other bad ones; default 0
  *
  * @typedef {{ events: number, bytesReceived: number }} Tally
@@ -347,6 +347,7 @@ function* lines(options, truth) {
     { length: options.tenants ?? TENANTS.length },
     (_, i) => TENANTS[i] ?? `tenant-${i + 1}`,
   );
+  const styles = options.shiftable ? [] : TIME_STYLES;
   const tenantHeads = tenants.map((tenant) => `{"tenant_id":"${tenant}","timestamp":"`);
   const tenantPicks = picks(tenants.map((_, i) => 1 / (i + 1)));
   // Smaller tenants run fewer services, and each has others among its busiest.
@@ -469,7 +470,7 @@ function* lines(options, truth) {
       line = `${tenantHeads[0]}${timeText(now, MILLIS)}${mids[service]?.[type]}${payload(type, service)}`;
       slot = (hours - 1) * 6 + type;
     } else {
-      const head = tenantHeads[tenant] + timeText(time, TIME_STYLES[tenant % 8] ?? MILLIS);
+      const head = tenantHeads[tenant] + timeText(time, styles[tenant % 8] ?? MILLIS);
       line = `${head}${mids[service]?.[type]}${payload(type, service)}`;
       if (extras) line = withExtras(line, next());
       slot = (tenant * hours + Math.floor(time / HOUR) - firstHour) * 6 + type;

@@ -1,6 +1,7 @@
 // npm run bench: `infrasage ingest` against the engine's plain INSERT of the same valid lines, in turn in one
 // run. The plain INSERT neither validates nor meters, keeps no dead letters and does not sync to disk: it is
-// the yardstick, not an alternative.
+// the yardstick, not an alternative. It runs twice, with the engine's defaults and tuned: by default it
+// parses a million rows, then sorts and writes them as one block on one core.
 //
 // Each contender is a process of its own on a fresh directory. Measured of it:
 //   whole process  wall time from start to end
@@ -32,10 +33,11 @@ import { generate } from './generate.js';
 
 /**
  * @typedef {import('./generate.js').Truth} Truth
+ * @typedef {import('./generate.js').GenerateOptions} GenerateOptions
  * @typedef {{ wallMs: number, cpuMs: number, peakBytes: number, stdout: string }} Run
  * @typedef {{ wallMs: number, workMs: number, cpuMs: number, peakBytes: number }} Sample
  * @typedef {{ median: number, min: number, max: number }} Spread
- * @typedef {{ ingest: Sample, plain: Sample, ingestStart: Sample, engineStart: Sample }} Round
+ * @typedef {{ ingest: Sample, plain: Sample, tuned: Sample, ingestStart: Sample, engineStart: Sample }} Round
  */
 
 const SELF = fileURLToPath(import.meta.url);
@@ -49,6 +51,7 @@ const USAGE = `npm run bench -- [options]
   --mix MIX     mixed, metric, log or trace (mixed)
   --seed N      seed of the input (1)
   --now TIME    newest timestamp of the input (the start of this UTC day)
+  --order ORDER random: every part of the input has all hours, or time (random)
   --extras      fields outside the contract in one event of eight
   --json        print the result as JSON
 
@@ -95,17 +98,15 @@ const TASKS = {
   },
 
   /** The engine's plain INSERT, with its own defaults. */
-  plain: (session, file) => {
-    session.query('CREATE DATABASE plain');
-    session.query(PLAIN_TABLE);
-    const start = performance.now();
-    session.query(`
-      INSERT INTO plain.events
-      SELECT * FROM file('${file.replaceAll("'", "''")}', 'JSONEachRow', '${PLAIN_STRUCTURE}')
-      SETTINGS date_time_input_format = 'best_effort'`);
-    const workMs = performance.now() - start;
-    return { workMs, rows: Number(session.query('SELECT count() FROM plain.events', 'TSV')) };
-  },
+  plain: (session, file) => insertPlain(session, file, ''),
+
+  /** The same in blocks of the size that ingest writes (32 MB), one on each core at a time. */
+  tuned: (session, file) =>
+    insertPlain(
+      session,
+      file,
+      `, max_insert_threads = ${cpus().length}, min_insert_block_size_rows = 100000`,
+    ),
 
   /** What an ingest has left in its data directory, read past the program, in the form of `tally`. */
   stored: (session) => {
@@ -136,6 +137,19 @@ const TASKS = {
     };
   },
 };
+
+/** @param {import('chdb').Session} session @param {string} file @param {string} settings */
+function insertPlain(session, file, settings) {
+  session.query('CREATE DATABASE plain');
+  session.query(PLAIN_TABLE);
+  const start = performance.now();
+  session.query(`
+    INSERT INTO plain.events
+    SELECT * FROM file('${file.replaceAll("'", "''")}', 'JSONEachRow', '${PLAIN_STRUCTURE}')
+    SETTINGS date_time_input_format = 'best_effort'${settings}`);
+  const workMs = performance.now() - start;
+  return { workMs, rows: Number(session.query('SELECT count() FROM plain.events', 'TSV')) };
+}
 
 /** @param {string} task @param {string} directory @param {string} file */
 async function runTask(task, directory, file) {
@@ -264,7 +278,7 @@ function usageReporter(file) {
 
 /**
  * Writes the mixed input and its valid lines.
- * @param {import('./generate.js').GenerateOptions} options
+ * @param {GenerateOptions} options
  * @param {string} mixedFile
  * @param {string} validFile
  */
@@ -300,24 +314,25 @@ function writeInput(options, mixedFile, validFile) {
 /**
  * @param {string} directory
  * @param {{ mixed: string, valid: string, empty: string, truth: Truth }} input
- * @param {boolean} ingestFirst
+ * @param {boolean} backwards contenders in the opposite order
  */
-async function playRound(directory, input, ingestFirst) {
+async function playRound(directory, input, backwards) {
   const dataDir = join(directory, 'data');
   /** @type {string[]} */
   const differences = [];
 
-  /** Leaves nothing behind that the next contender would have to write to disk. @param {string} name @param {unknown} got @param {unknown} expected */
+  /** @param {string} name @param {unknown} got @param {unknown} expected */
   const check = (name, got, expected) => {
     if (JSON.stringify(got) !== JSON.stringify(expected)) differences.push(difference(name, got, expected));
   };
+  /** Leaves nothing behind that the next contender would have to write to disk. */
   const clear = () => {
     rmSync(dataDir, { recursive: true, force: true });
     spawnSync('sync');
   };
-  /** @param {string} task @param {string} [file] */
-  const task = async (task, file = '') => {
-    const run = await measure(directory, [SELF, '--task', task, '--directory', dataDir, '--file', file]);
+  /** @param {string} name @param {string} [file] */
+  const task = async (name, file = '') => {
+    const run = await measure(directory, [SELF, '--task', name, '--directory', dataDir, '--file', file]);
     return { ...run, result: JSON.parse(run.stdout) };
   };
   /** @param {string} file */
@@ -327,6 +342,13 @@ async function playRound(directory, input, ingestFirst) {
   };
   /** @param {Run} run @param {number} workMs @returns {Sample} */
   const sample = ({ wallMs, cpuMs, peakBytes }, workMs) => ({ wallMs, workMs, cpuMs, peakBytes });
+
+  /** @param {'plain' | 'tuned'} name */
+  const insert = async (name) => {
+    const run = await task(name, input.valid);
+    check(`rows of the INSERT (${name})`, run.result.rows, input.truth.accepted);
+    return sample(run, run.result.workMs);
+  };
 
   const contenders = {
     ingest: async () => {
@@ -344,11 +366,8 @@ async function playRound(directory, input, ingestFirst) {
         check(`stored ${name}`, stored[name], expected);
       return sample(run, run.result.elapsed_ms);
     },
-    plain: async () => {
-      const run = await task('plain', input.valid);
-      check('rows of the plain INSERT', run.result.rows, input.truth.accepted);
-      return sample(run, run.result.workMs);
-    },
+    plain: () => insert('plain'),
+    tuned: () => insert('tuned'),
     ingestStart: async () => {
       const run = await ingest(input.empty);
       return sample(run, run.result.elapsed_ms);
@@ -359,8 +378,8 @@ async function playRound(directory, input, ingestFirst) {
   /** @type {Partial<Round>} */
   const round = {};
   /** @type {(keyof Round)[]} */
-  const order = ['ingestStart', 'engineStart', 'ingest', 'plain'];
-  if (!ingestFirst) order.reverse();
+  const order = ['ingestStart', 'engineStart', 'plain', 'ingest', 'tuned'];
+  if (backwards) order.reverse();
   for (const name of order) {
     clear();
     round[name] = await contenders[name]();
@@ -433,11 +452,11 @@ function tableText(rows) {
 
 /** @param {Awaited<ReturnType<typeof bench>>} report */
 function reportText({ machine, versions, input, rounds, contenders, starts, ratios, differences }) {
-  const { ingest, plain } = contenders;
+  const { ingest, plain, tuned } = contenders;
   /** @param {string} name @param {(c: typeof ingest) => string} value */
-  const row = (name, value) => [name, value(ingest), value(plain)];
+  const row = (name, value) => [name, value(ingest), value(plain), value(tuned)];
   const main = tableText([
-    [`median (min–max) of ${rounds.length}`, 'infrasage ingest', 'plain INSERT'],
+    [`median (min–max) of ${rounds.length}`, 'infrasage ingest', 'plain INSERT', 'plain INSERT, tuned'],
     row('events/s, whole process', (c) => shown(c.events_per_second, whole)),
     row('MB/s, whole process', (c) => shown(c.mb_per_second, decimals(1))),
     row('wall s, whole process', (c) => shown(c.wall_ms, seconds)),
@@ -454,16 +473,23 @@ function reportText({ machine, versions, input, rounds, contenders, starts, rati
     startRow('CPU s', (s) => shown(s.cpu_ms, seconds)),
     startRow('peak memory MB', (s) => shown(s.peak_mb, whole)),
   ]);
+  const { against_plain, against_tuned } = ratios;
+  /** @param {string} name @param {(r: typeof against_plain) => Spread} value */
+  const ratioRow = (name, value) => [
+    name,
+    shown(value(against_plain), decimals(2)),
+    shown(value(against_tuned), decimals(2)),
+  ];
   const compared = tableText([
-    ['ingest against plain INSERT', 'ratio'],
-    ['speed, whole process', shown(ratios.speed_whole_process, decimals(2))],
-    ['speed, insert alone', shown(ratios.speed_insert_alone, decimals(2))],
-    ['CPU', shown(ratios.cpu, decimals(2))],
-    ['peak memory', shown(ratios.peak_memory, decimals(2))],
+    ['ingest in relation to', 'plain INSERT', 'plain INSERT, tuned'],
+    ratioRow('speed, whole process', (r) => r.speed_whole_process),
+    ratioRow('speed, insert alone', (r) => r.speed_insert_alone),
+    ratioRow('CPU', (r) => r.cpu),
+    ratioRow('peak memory', (r) => r.peak_memory),
   ]);
   return `${machine.cpu}, ${machine.cores} cores, ${whole(machine.memory_mb)} MB, ${machine.system}
 infrasage ${versions.infrasage}, node ${versions.node}, engine ${versions.engine} (chdb ${versions.chdb})
-${whole(input.lines)} lines (${whole(input.accepted)} valid, ${whole(input.rejected)} bad), ${whole(input.bytes)} bytes, mix ${input.mix}, seed ${input.seed}, now ${input.now}${input.extras ? ', extras' : ''}
+${whole(input.lines)} lines (${whole(input.accepted)} valid, ${whole(input.rejected)} bad), ${whole(input.bytes)} bytes, mix ${input.mix}, seed ${input.seed}, now ${input.now}, ${input.order} order${input.extras ? ', extras' : ''}
 sha256 ${input.sha256}
 
 ${main}
@@ -478,11 +504,11 @@ ${differences.length === 0 ? "stored counts equal the generator's tally, in ever
 
 /**
  * @param {string} directory
- * @param {{ events: number, rounds: number, mix: import('./generate.js').Mix, seed: number, now: string, extras: boolean }} options
+ * @param {{ events: number, rounds: number, mix: import('./generate.js').Mix, seed: number, now: string, order: 'random' | 'time', extras: boolean }} options
  * @param {(text: string) => void} say
  */
 async function bench(directory, options, say) {
-  const { events, mix, seed, now, extras } = options;
+  const { events, mix, seed, now, order, extras } = options;
   const files = {
     mixed: join(directory, 'events.ndjson'),
     valid: join(directory, 'valid.ndjson'),
@@ -491,7 +517,7 @@ async function bench(directory, options, say) {
   say(`writing ${whole(events)} events`);
   writeFileSync(files.empty, '');
   const generated = writeInput(
-    { seed, count: events, badRate: BAD_RATE, mix, now, extras },
+    { seed, count: events, badRate: BAD_RATE, mix, now, order, extras },
     files.mixed,
     files.valid,
   );
@@ -501,13 +527,14 @@ async function bench(directory, options, say) {
   const rounds = [];
   const differences = [];
   for (let i = 0; i < options.rounds; i++) {
-    const played = await playRound(directory, { ...files, truth }, i % 2 === 0);
-    const { ingest, plain } = played.round;
+    const played = await playRound(directory, { ...files, truth }, i % 2 === 1);
+    const { ingest, plain, tuned } = played.round;
     rounds.push(played.round);
     differences.push(...played.differences.map((text) => `round ${i + 1}: ${text}`));
     say(
       `round ${i + 1} of ${options.rounds}: ingest ${seconds(ingest.wallMs)} s (alone ${seconds(ingest.workMs)}), ` +
-        `plain INSERT ${seconds(plain.wallMs)} s (alone ${seconds(plain.workMs)})`,
+        `plain INSERT ${seconds(plain.wallMs)} s (alone ${seconds(plain.workMs)}), ` +
+        `tuned ${seconds(tuned.wallMs)} s (alone ${seconds(tuned.workMs)})`,
     );
   }
 
@@ -515,9 +542,19 @@ async function bench(directory, options, say) {
   const root = new URL('../', import.meta.url);
   const version = (/** @type {string} */ file) =>
     JSON.parse(readFileSync(new URL(file, root), 'utf8')).version;
-  /** @param {(round: Round) => number} ratio */
-  const ratio = (ratio) => spread(rounds.map(ratio));
-  const bytes = truth.bytesReceived + truth.accepted;
+  // Of each round, so that what slows the machine for a while slows both sides of a ratio.
+  const against = (/** @type {'plain' | 'tuned'} */ other) => ({
+    speed_whole_process: spread(rounds.map((r) => r[other].wallMs / r.ingest.wallMs)),
+    speed_insert_alone: spread(rounds.map((r) => r[other].workMs / r.ingest.workMs)),
+    cpu: spread(rounds.map((r) => r.ingest.cpuMs / r[other].cpuMs)),
+    peak_memory: spread(rounds.map((r) => r.ingest.peakBytes / r[other].peakBytes)),
+  });
+  const of = (/** @type {'ingest' | 'plain' | 'tuned'} */ name) =>
+    summary(
+      rounds.map((round) => round[name]),
+      truth.accepted,
+      truth.bytesReceived + truth.accepted,
+    );
   return {
     machine: {
       cpu: cpus()[0]?.model.trim() ?? 'unknown',
@@ -540,32 +577,16 @@ async function bench(directory, options, say) {
       mix,
       seed,
       now,
+      order,
       extras,
     },
     rounds,
-    contenders: {
-      ingest: summary(
-        rounds.map((r) => r.ingest),
-        truth.accepted,
-        bytes,
-      ),
-      plain: summary(
-        rounds.map((r) => r.plain),
-        truth.accepted,
-        bytes,
-      ),
-    },
+    contenders: { ingest: of('ingest'), plain: of('plain'), tuned: of('tuned') },
     starts: {
       ingest: startSummary(rounds.map((r) => r.ingestStart)),
       engine: startSummary(rounds.map((r) => r.engineStart)),
     },
-    // Of each round, so that what slows the machine for a while slows both sides of a ratio.
-    ratios: {
-      speed_whole_process: ratio((r) => r.plain.wallMs / r.ingest.wallMs),
-      speed_insert_alone: ratio((r) => r.plain.workMs / r.ingest.workMs),
-      cpu: ratio((r) => r.ingest.cpuMs / r.plain.cpuMs),
-      peak_memory: ratio((r) => r.ingest.peakBytes / r.plain.peakBytes),
-    },
+    ratios: { against_plain: against('plain'), against_tuned: against('tuned') },
     differences,
   };
 }
@@ -586,6 +607,7 @@ async function main() {
       mix: { type: 'string', default: 'mixed' },
       seed: { type: 'string', default: '1' },
       now: { type: 'string', default: `${new Date().toISOString().slice(0, 10)}T00:00:00.000Z` },
+      order: { type: 'string', default: 'random' },
       extras: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -603,12 +625,14 @@ async function main() {
   if (!['mixed', 'metric', 'log', 'trace'].includes(values.mix)) {
     throw new Error(`--mix must be mixed, metric, log or trace, not '${values.mix}'`);
   }
+  if (values.order !== 'random' && values.order !== 'time') throw new Error('--order must be random or time');
   const options = {
     events: positive('--events', values.events),
     rounds: positive('--rounds', values.rounds),
     mix: /** @type {import('./generate.js').Mix} */ (values.mix),
     seed: positive('--seed', values.seed),
     now: values.now,
+    order: /** @type {'random' | 'time'} */ (values.order),
     extras: values.extras,
   };
 

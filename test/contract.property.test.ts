@@ -106,7 +106,10 @@ function judge(cases: readonly Case[]): Judged[] {
     SETTINGS max_threads = 1, input_format_parallel_parsing = 0, output_format_json_quote_64bit_integers = 0`,
     'JSONEachRow',
   );
-  const judged = answer.trimEnd().split('\n').map((row): Judged => JSON.parse(row));
+  const judged = answer
+    .trimEnd()
+    .split('\n')
+    .map((row): Judged => JSON.parse(row));
   expect(judged).toHaveLength(cases.length);
   return judged;
 }
@@ -124,7 +127,9 @@ function expectNone(problems: readonly { case: Case; says: string }[]): void {
     ].join('\n');
   });
   if (problems.length > 0) {
-    expect.fail(`${problems.length} lines differ (INFRASAGE_SEED=${SEED}); the shortest:\n${lines.join('\n')}`);
+    expect.fail(
+      `${problems.length} lines differ (INFRASAGE_SEED=${SEED}); the shortest:\n${lines.join('\n')}`,
+    );
   }
 }
 
@@ -209,11 +214,17 @@ const BY_HAND: readonly [line: string | Buffer, codes: readonly ErrorCode[], opt
   [bytes(event(), [0]), ['invalid_json']],
   [` \t\r${event()}\r\t `, []],
   [`\f${event()}`, ['invalid_json']],
-  [nested('[', ']', 1024), ['missing_tenant_id', 'missing_service_id', 'missing_event_type', 'missing_timestamp']],
+  [
+    nested('[', ']', 1024),
+    ['missing_tenant_id', 'missing_service_id', 'missing_event_type', 'missing_timestamp'],
+  ],
   [nested('[', ']', 1025), ['invalid_json']],
   [nested('[', ']', 1024, '0'), ['invalid_json']],
   [nested('{"a":', '}', 1024, '0'), ['invalid_json']],
-  [nested('{"a":', '}', 1023, '{}'), ['missing_tenant_id', 'missing_service_id', 'missing_event_type', 'missing_timestamp']],
+  [
+    nested('{"a":', '}', 1023, '{}'),
+    ['missing_tenant_id', 'missing_service_id', 'missing_event_type', 'missing_timestamp'],
+  ],
 
   ['[]', ['not_an_object']],
   ['null', ['not_an_object']],
@@ -290,7 +301,7 @@ const BY_HAND: readonly [line: string | Buffer, codes: readonly ErrorCode[], opt
   [event({ timestamp: '2026-04-09T12:00:00.499Z' }), ['timestamp_too_old'], MAX_AGE],
 
   [event({ metric_name: 5 }), ['invalid_metric_name']],
-  [event({ metric_name: '' }), [], STRICT.strict ? PLAIN : STRICT],
+  [event({ metric_name: '' }), []],
   [event({ value: '12' }), ['invalid_value']],
   [event({ value: 'nan' }), ['invalid_value']],
   [event({ value: true }), ['invalid_value']],
@@ -332,8 +343,8 @@ const BY_HAND: readonly [line: string | Buffer, codes: readonly ErrorCode[], opt
 describe('the event contract by hand', () => {
   const cases = BY_HAND.map(([line, , options = PLAIN]): Case => ({ line: Buffer.from(line), options }));
 
-  test.each(BY_HAND)('%s breaks %j', (line, codes, options = PLAIN) => {
-    expect(explain(Buffer.from(line), options).map((violation) => violation.code)).toEqual(codes);
+  test.each(cases.map((c, i) => ({ ...c, codes: BY_HAND[i]?.[1] ?? [] })))('line $# breaks $codes', (c) => {
+    expect(explain(c.line, c.options).map((violation) => violation.code)).toEqual(c.codes);
   });
 
   test('the engine gives the first code of each', () => {
@@ -362,14 +373,27 @@ describe('a violation', () => {
       path: 'type',
       message: 'type is not one of the event types',
       found: '"logs"',
-      expected: 'one of metric, log, trace, event, profile, slo, and the same as event_type where both are given',
+      expected:
+        'one of metric, log, trace, event, profile, slo, and the same as event_type where both are given',
     });
-    expect(first(event({ type: 'log' }))).toMatchObject({ path: 'type', message: 'type differs from event_type' });
-    expect(first(event({ tenant_id: undefined }))).toMatchObject({ message: 'tenant_id is missing', found: 'nothing' });
-    expect(first(event({ tenant_id: null }))).toMatchObject({ message: 'tenant_id is missing', found: 'null' });
+    expect(first(event({ type: 'log' }))).toMatchObject({
+      path: 'type',
+      message: 'type differs from event_type',
+    });
+    expect(first(event({ tenant_id: undefined }))).toMatchObject({
+      message: 'tenant_id is missing',
+      found: 'nothing',
+    });
+    expect(first(event({ tenant_id: null }))).toMatchObject({
+      message: 'tenant_id is missing',
+      found: 'null',
+    });
     expect(first(withMember('"tenant_id":1'))).toMatchObject({ path: 'tenant_id', found: '"tenant_id"' });
     expect(first('[1]')).toMatchObject({ path: '', found: '[1]' });
-    expect(first(event(), { ...PLAIN, maxLine: 10 })).toMatchObject({ found: '116 bytes', expected: 'at most 10 bytes' });
+    expect(first(event(), { ...PLAIN, maxLine: 10 })).toMatchObject({
+      found: '109 bytes',
+      expected: 'at most 10 bytes',
+    });
     expect(first(event({ timestamp: '2026-05-01T00:00:00Z' }))).toMatchObject({
       message: 'timestamp is more than 24 hours after the line was received',
       expected: 'at most 2026-04-11T12:00:00.500Z',
@@ -388,7 +412,9 @@ describe('a violation', () => {
   });
 
   test('shows no control or format characters', () => {
-    expect(first(event({ tenant_id: 'a\u001b[31m\u202e\u0085' }))?.found).toBe('"a\\u001b[31m\\u{202e}\\u{85}"');
+    expect(first(event({ tenant_id: 'a\u001b[31m\u202e\u0085' }))?.found).toBe(
+      '"a\\u001b[31m\\u{202e}\\u{85}"',
+    );
     expect(first(bytes('{"a":"', [0x1b, 0x9b], '"}'))?.found).not.toMatch(/\p{C}/u);
   });
 
@@ -412,84 +438,124 @@ describe('a violation', () => {
 /** The line ending is no part of a line. */
 const withoutLf = (line: Buffer): Buffer => Buffer.from(line.map((byte) => (byte === 0x0a ? 0x0d : byte)));
 
+/** One of several choices in fc.oneof, this many times as likely as a plain one. */
+const often = <T>(weight: number, arbitrary: fc.Arbitrary<T>): fc.WeightedArbitrary<T> => ({
+  arbitrary,
+  weight,
+});
+/** One of the words of a text. */
+const word = (words: string): fc.Arbitrary<string> => fc.constantFrom(...words.split(' '));
+
 /** How a string may be spelled in JSON. */
 const SPELLINGS: readonly ((text: string) => string)[] = [
   (text) => JSON.stringify(text),
   (text) => `"${Array.from({ length: text.length }, (_, i) => `\\u${hex4(text.charCodeAt(i))}`).join('')}"`,
-  (text) => JSON.stringify(text).replaceAll('/', '\\/').replace(/[a-z]/, (c) => `\\u${hex4(c.charCodeAt(0)).toUpperCase()}`),
+  (text) =>
+    JSON.stringify(text)
+      .replaceAll('/', '\\/')
+      .replace(/[a-z]/, (c) => `\\u${hex4(c.charCodeAt(0)).toUpperCase()}`),
 ];
 const hex4 = (code: number): string => code.toString(16).padStart(4, '0');
 const spelled = (text: fc.Arbitrary<string>): fc.Arbitrary<string> =>
   fc
-    .tuple(text, fc.oneof({ arbitrary: fc.constant(0), weight: 5 }, fc.nat(SPELLINGS.length - 1)))
+    .tuple(text, fc.oneof(often(5, fc.constant(0)), fc.nat(SPELLINGS.length - 1)))
     .map(([value, spelling]) => SPELLINGS[spelling]?.(value) ?? '""');
 
 /** Strings that look like JSON of another type, or like numbers to a lenient reader. */
+// biome-ignore format: a list
 const LOOKALIKES = [
   '12', '-1', '0', '1e5', '0x10', ' 12', '1.5', '-0.0', 'nan', 'NaN', 'inf', '-inf', 'Infinity', 'true', 'false', 'null',
   'True', '[1]', '[]', '{}', '{"a":1}', '"', '""', '', ' ', '-', '18446744073709551616', '-0.0000012345678901234567',
   '0.0000012345678901234567890', 'metric', 'log', '2026-04-10T12:00:00Z', '\u0000', '\\', '\u2028', '\ufeff', '\ufffd',
-]; // biome-ignore format: a list
+];
 
+const codeOf = (character: string): number => character.codePointAt(0) ?? 0;
 const codePoint = fc.oneof(
-  { arbitrary: fc.integer({ min: 0x20, max: 0x7e }), weight: 6 },
-  { arbitrary: fc.integer({ min: 0, max: 0xff }), weight: 2 },
-  { arbitrary: fc.constantFrom(0x00, 0x1f, 0x7f, 0x80, 0x9f, 0xa0, 0xad, 0x200b, 0x202e, 0x2028, 0xfeff, 0xfffd), weight: 1 },
-  { arbitrary: fc.constantFrom(0xd7ff, 0xe000, 0xfffe, 0xffff, 0x10000, 0x1f600, 0x10ffff), weight: 1 },
+  often(6, fc.integer({ min: 0x20, max: 0x7e })),
+  often(2, fc.integer({ min: 0, max: 0xff })),
+  often(
+    1,
+    fc.constantFrom(
+      ...Array.from('\u0000\u001f\u007f\u0080\u009f\u00a0\u00ad\u200b\u202e\u2028\ufeff\ufffd', codeOf),
+    ),
+  ),
+  often(1, fc.constantFrom(...Array.from('\ud7ff\ue000\ufffe\uffff\u{10000}\u{1f600}\u{10ffff}', codeOf))),
 );
 const anyText = fc.array(codePoint, { maxLength: 12 }).map((points) => String.fromCodePoint(...points));
 const tamePoint = fc.constantFrom(...'abcXYZ019-_./ é漢😀');
 const tameText = fc.array(tamePoint, { minLength: 1, maxLength: 12 }).map((points) => points.join(''));
 const edgeLength = fc
-  .tuple(fc.constantFrom(1, 127, 128, 129, 255, 256, 257), fc.constantFrom('x', 'é', '漢', '😀', '👩‍👩', 'e\u0301'))
+  .tuple(
+    fc.constantFrom(1, 127, 128, 129, 255, 256, 257),
+    fc.constantFrom('x', 'é', '漢', '😀', '👩‍👩', 'e\u0301'),
+  )
   .map(([length, unit]) => [...unit.repeat(length)].slice(0, length).join(''));
 const someText = fc.oneof(
-  { arbitrary: tameText, weight: 5 },
-  { arbitrary: fc.constantFrom(...LOOKALIKES), weight: 3 },
-  { arbitrary: anyText, weight: 1 },
-  { arbitrary: edgeLength, weight: 1 },
+  often(5, tameText),
+  often(3, fc.constantFrom(...LOOKALIKES)),
+  often(1, anyText),
+  often(1, edgeLength),
 );
 
+// biome-ignore format: a list
 const NUMBERS = [
   '0', '-0', '-0.0', '1', '1.5', '1e5', '1E+5', '1e-7', '0.000001', '9007199254740993', '9223372036854775807',
   '9223372036854775808', '-9223372036854775808', '-9223372036854775809', '18446744073709551615', '18446744073709551616',
   '18446744073709551616.0', '-9300000000000000000.0', '1e20', '1e21', '-1e19', '99999999999999999999', '1.7976931348623157e308',
   '1.797693134862315807e308', '1.797693134862315808e308', '1.7976931348623159e308', '1e308', '1e309', '-1e309', '1e400', '1e-400',
   '4.9e-324', '2.4703282292062327e-324', '2.4703282292062328e-324', '2.2250738585072011e-308', '0e400', '1e99999999999999999999',
-  '1e-99999999999999999999', '0e99999999999999999999', '1e0000000000000000000005', '-0.0000012345678901234567', '1.', '.5', '01',
-  '-01', '00', '+1', '-', '1e', '1e+', '1.e5', '0x10', '1_0', '1e5.5', '--1', 'NaN', 'Infinity', '-Infinity', 'nan',
-]; // biome-ignore format: a list
-const digits = fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 24 }).map((all) => all.join(''));
+  '1e-99999999999999999999', '0e99999999999999999999', '1e0000000000000000000005', '-0.0000012345678901234567',
+];
+const digits = fc
+  .array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 24 })
+  .map((all) => all.join(''));
 const number = fc.oneof(
-  { arbitrary: fc.constantFrom(...NUMBERS), weight: 3 },
-  { arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }).map(String), weight: 2 },
-  { arbitrary: fc.integer().map(String), weight: 2 },
+  often(3, fc.constantFrom(...NUMBERS)),
+  often(1, word('1. .5 01 -01 00 +1 - 1e 1e+ 1.e5 0x10 1_0 1e5.5 --1 NaN Infinity -Infinity nan')),
+  often(4, fc.double({ noNaN: true, noDefaultInfinity: true }).map(String)),
+  often(4, fc.integer().map(String)),
   // about the edges of 64-bit integers
-  {
-    arbitrary: fc
-      .tuple(fc.constantFrom(-(2n ** 63n), 2n ** 63n, 2n ** 64n, 10n ** 19n, 2n ** 53n), fc.integer({ min: -3, max: 3 }))
+  often(
+    1,
+    fc
+      .tuple(
+        fc.constantFrom(-(2n ** 63n), 2n ** 63n, 2n ** 64n, 10n ** 19n, 2n ** 53n),
+        fc.integer({ min: -3, max: 3 }),
+      )
       .map(([edge, step]) => String(edge + BigInt(step))),
-    weight: 1,
-  },
+  ),
   // any digits, about the edges of a double
-  {
-    arbitrary: fc
-      .tuple(digits, digits, fc.constantFrom(0, 5, 300, 308, -300, -308, -324, -340), fc.integer({ min: -25, max: 25 }))
-      .map(([whole, fraction, exponent, step]) => `${whole.replace(/^0+(?=\d)/, '')}.${fraction}e${exponent + step}`),
-    weight: 1,
-  },
-  { arbitrary: digits, weight: 1 },
-  { arbitrary: fc.tuple(digits, fc.integer({ min: 280, max: 320 })).map(([d, zeros]) => `${d}${'0'.repeat(zeros)}.0`), weight: 1 },
+  often(
+    1,
+    fc
+      .tuple(
+        digits,
+        digits,
+        fc.constantFrom(0, 5, 300, 308, -300, -308, -324, -340),
+        fc.integer({ min: -25, max: 25 }),
+      )
+      .map(
+        ([whole, fraction, exponent, step]) =>
+          `${whole.replace(/^0+(?=\d)/, '')}.${fraction}e${exponent + step}`,
+      ),
+  ),
+  often(1, digits),
+  often(
+    1,
+    fc.tuple(digits, fc.integer({ min: 280, max: 320 })).map(([d, zeros]) => `${d}${'0'.repeat(zeros)}.0`),
+  ),
 );
 
-const BROKEN_STRINGS = [
+/** Values that are no JSON, or are so only by a hair. */
+// biome-ignore format: a list
+const BROKEN = [
   '"\\ud800"', '"\\udc00"', '"\\ud83d\\ude00"', '"\\ud83dx"', '"\\ud83d\\u0041"', '"\\ud800\\ud800"', '"\\x41"', '"\\u12"', '"\\u12g4"',
   '"\\U0041"', '"\\\'"', '"\\', '"', '"\t"', '"\u0000"', '"\u0001"', '"\u001f"', '"\u007f"', '"\\u0000"', '"\\/\\b\\f\\n\\r\\t\\"\\\\"',
   "'x'", 'x', 'tru', 'TRUE', 'nulll', 'undefined', '', '//x', '/**/1', '1 2', '"a""b"', '[1,]', '[,1]', '[1 2]', '{"a":1,}', '{"a" 1}',
   '{"a"}', '{a:1}', '{,}', '[', '{', ']', '}', '[}', '{]',
-]; // biome-ignore format: a list
+];
 
-/** A level below the top and one above the parser's limit are where it matters. */
+/** Nesting about the parser's limit. */
 const deep = fc
   .tuple(
     fc.constantFrom(2, 10, 1020, 1021, 1022, 1023, 1024, 1025),
@@ -498,20 +564,27 @@ const deep = fc
   )
   .map(([levels, [open = '', close = ''], inside]) => open.repeat(levels) + inside + close.repeat(levels));
 
+// biome-ignore format: a list
 const NAMES = ['a', 'b', '', 'id', 'host', 'value', 'type', 'Value', 'a b', 'a.b', '__proto__', 'constructor', 'toString', '12', 'é', '\u0000'];
 const json: fc.Arbitrary<string> = fc.letrec<{ value: string; members: string }>((tie) => ({
   members: fc.array(fc.tuple(spelled(fc.constantFrom(...NAMES)), tie('value')), { maxLength: 3 }).map(object),
   value: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
-    { arbitrary: spelled(someText), weight: 4 },
-    { arbitrary: number, weight: 2 },
-    { arbitrary: fc.constantFrom('true', 'false', 'null', '[]', '{}', ' [ ] ', '{ }'), weight: 3 },
-    { arbitrary: fc.array(tie('value'), { maxLength: 3 }).map((all) => `[${all.join(', ')}]`), weight: 1 },
-    { arbitrary: tie('members'), weight: 1 },
+    often(4, spelled(someText)),
+    often(2, number),
+    often(3, fc.constantFrom('true', 'false', 'null', '[]', '{}', ' [ ] ', '{ }')),
+    often(
+      1,
+      fc.array(tie('value'), { maxLength: 3 }).map((all) => `[${all.join(', ')}]`),
+    ),
+    often(1, tie('members')),
   ),
 })).value;
 const attributes = fc
-  .array(fc.tuple(spelled(fc.oneof(fc.constantFrom(...NAMES), tameText)), fc.oneof(spelled(someText), json)), { maxLength: 4 })
+  .array(
+    fc.tuple(spelled(fc.oneof(fc.constantFrom(...NAMES), tameText)), fc.oneof(spelled(someText), json)),
+    { maxLength: 4 },
+  )
   .map(object);
 
 function object(members: readonly (readonly [string, string])[]): string {
@@ -526,13 +599,23 @@ const instant = fc
     fc.constantFrom(0, 0, 1, -1, 999, -999, 60_000),
   )
   .map(([base, distance, step]) => base + distance + step);
-const offsets = fc.constantFrom('Z', 'Z', 'Z', 'z', '+00:00', '-00:00', '+05:30', '-12:00', '+23:59', '-23:59', '+14:00');
+const offsets = word('Z Z Z z +00:00 -00:00 +05:30 -12:00 +23:59 -23:59 +14:00');
 const timestamp = fc
-  .tuple(instant, offsets, fc.constantFrom('T', 'T', 'T', 't', ' '), fc.constantFrom('ms', 'none', 'long', 'nano', 'one'), fc.nat(9))
+  .tuple(
+    instant,
+    offsets,
+    fc.constantFrom('T', 'T', 'T', 't', ' '),
+    fc.constantFrom('ms', 'none', 'long', 'nano', 'one'),
+    fc.nat(9),
+  )
   .map(([ms, offset, gap, precision, digit]) => {
     const sign = offset.startsWith('-') ? -1 : 1;
     const east = offset.length === 1 ? 0 : sign * (Number(offset.slice(1, 3)) * 60 + Number(offset.slice(4)));
-    const [whole = '', fraction = ''] = new Date(ms + east * 60_000).toISOString().replace('T', gap).slice(0, 23).split('.');
+    const [whole = '', fraction = ''] = new Date(ms + east * 60_000)
+      .toISOString()
+      .replace('T', gap)
+      .slice(0, 23)
+      .split('.');
     const fractions: Record<string, string> = {
       none: '',
       ms: `.${fraction}`,
@@ -543,50 +626,71 @@ const timestamp = fc
     return `${whole}${fractions[precision] ?? ''}${offset}`;
   });
 const two = (value: number): string => String(value).padStart(2, '0');
+const year = word(
+  '0000 0001 0004 0100 0400 1000 1582 1752 1899 1900 1970 1999 2000 2001 2024 2025 2026 2027 2038 2100 ' +
+    '2106 2107 2149 2262 2299 2300 2400 2999 3000 9999',
+);
 const anyDate = fc
   .tuple(
-    fc.constantFrom('0000', '0001', '0004', '0100', '0400', '1000', '1582', '1752', '1899', '1900', '1970', '1999', '2000', '2001', '2024', '2025', '2026', '2027', '2038', '2100', '2106', '2107', '2149', '2262', '2299', '2300', '2400', '2999', '3000', '9999'),
+    year,
     fc.integer({ min: 0, max: 13 }),
     fc.oneof(fc.integer({ min: 0, max: 32 }), fc.constantFrom(28, 29, 30, 31)),
     fc.oneof(fc.constantFrom('00', '23'), fc.integer({ min: 0, max: 25 }).map(two)),
-    fc.constantFrom('00', '59', '60'),
-    fc.constantFrom('00', '59', '59', '60', '61'),
+    word('00 59 60'),
+    word('00 59 59 60 61'),
     fc.constantFrom('', '.0', '.999', '.9999999999', '.', ',5', '.5.5', `.${'0'.repeat(30)}1`),
-    fc.constantFrom('Z', 'Z', '', '+00:00', '+24:00', '+23:60', '+0100', '+01', ' Z', 'UTC', '-23:59', 'Z\u0000', 'Z\n'),
-  ) // biome-ignore format: a list
-  .map(([year, month, day, hour, minute, second, fraction, offset]) => `${year}-${two(month)}-${two(day)}T${hour}:${minute}:${second}${fraction}${offset}`);
+    fc.oneof(
+      often(3, word('Z Z -23:59 +00:00')),
+      fc.constantFrom('', ' Z', 'Z\n'),
+      word('+24:00 +23:60 +0100 +01 UTC'),
+    ),
+  )
+  .map(
+    ([y, month, day, hour, minute, second, fraction, offset]) =>
+      `${y}-${two(month)}-${two(day)}T${hour}:${minute}:${second}${fraction}${offset}`,
+  );
+// biome-ignore format: a list
 const oddTimestamp = fc.constantFrom(
   '', '12', '1775822400', '2026-04-10', '2026-04-10T12:00Z', '20260410T120000Z', 'Apr 10 2026', '+2026-04-10T12:00:00Z', ' 2026-04-10T12:00:00Z',
   '2026-04-10T12:00:00Z ', '2026-04-10  12:00:00', '2026-04-10T12:00:00 Z', '2026-4-10T12:00:00Z', '２026-04-10T12:00:00Z', '2026-04-10T12:00:00−01:00',
   '2026-W15-5T12:00:00Z', '2026-04-10T12:00:00Z[UTC]', '10000-01-01T00:00:00Z', '-001-01-01T00:00:00Z',
-); // biome-ignore format: a list
-const someTimestamp = fc.oneof({ arbitrary: timestamp, weight: 4 }, { arbitrary: anyDate, weight: 2 }, { arbitrary: oddTimestamp, weight: 1 });
+);
+const someTimestamp = fc.oneof(often(4, timestamp), often(2, anyDate), often(1, oddTimestamp));
 
 /** A value for each field that the contract takes, mostly. */
 const GOOD: Record<string, fc.Arbitrary<string>> = {
-  tenant_id: spelled(fc.oneof({ arbitrary: tameText, weight: 4 }, fc.constantFrom('12', 'true', 'null', '[1]', '{}'))),
-  service_id: spelled(fc.oneof({ arbitrary: tameText, weight: 4 }, fc.constantFrom('12', 'false', 'null', '[1]', '{}'))),
-  event_type: spelled(fc.constantFrom('metric', 'log', 'trace', 'event', 'profile', 'slo')),
-  type: spelled(fc.constantFrom('metric', 'log', 'trace', 'event', 'profile', 'slo')),
-  timestamp: spelled(fc.oneof({ arbitrary: fc.constantFrom('2026-04-10T11:59:59.123456Z', '2000-01-01T12:00:00Z', '2026-04-10T12:00:00+02:00'), weight: 4 }, timestamp)),
+  tenant_id: spelled(fc.oneof(often(4, tameText), word('12 true null [1] {}'))),
+  service_id: spelled(fc.oneof(often(4, tameText), word('12 false null [1] {}'))),
+  event_type: spelled(word('metric log trace event profile slo')),
+  type: spelled(word('metric log trace event profile slo')),
+  timestamp: spelled(
+    fc.oneof(
+      often(4, word('2026-04-10T11:59:59.123456Z 2000-01-01T12:00:00Z 2026-04-10T12:00:00+02:00')),
+      timestamp,
+    ),
+  ),
   metric_name: spelled(someText),
-  value: fc.oneof({ arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }).map(String), weight: 3 }, { arbitrary: fc.integer().map(String), weight: 3 }, number),
+  value: fc.oneof(
+    often(3, fc.double({ noNaN: true, noDefaultInfinity: true }).map(String)),
+    often(3, fc.integer().map(String)),
+    number,
+  ),
   body: spelled(someText),
   trace_id: spelled(someText),
   attributes,
-}; // biome-ignore format: one line a field
+};
 const FIELDS = Object.keys(GOOD);
 const REQUIRED = ['tenant_id', 'service_id', 'event_type', 'timestamp'];
 
 /** Values meant to break the rule of a field, or the JSON. */
 const odd = (field: string): fc.Arbitrary<string> =>
   fc.oneof(
-    { arbitrary: field === 'timestamp' ? spelled(someTimestamp) : spelled(someText), weight: 4 },
-    { arbitrary: json, weight: 3 },
-    { arbitrary: number, weight: 2 },
-    { arbitrary: fc.constantFrom('null', '""', 'true', 'false', '[]', '{}', '[1]', '["x"]', '[["a","b"]]', '{"a":1}'), weight: 3 },
-    { arbitrary: GOOD[field] ?? json, weight: 1 },
-    { arbitrary: fc.constantFrom(...BROKEN_STRINGS), weight: 1 },
+    often(4, field === 'timestamp' ? spelled(someTimestamp) : spelled(someText)),
+    often(3, json),
+    often(2, number),
+    often(3, word('null "" true false [] {} [1] ["x"] [["a","b"]] {"a":1}')),
+    often(1, GOOD[field] ?? json),
+    often(1, fc.constantFrom(...BROKEN)),
   );
 
 type Members = [key: string, value: string][];
@@ -595,66 +699,101 @@ const at = (index: number, members: Members): number => (members.length === 0 ? 
 
 const fault: fc.Arbitrary<Fault> = fc.oneof(
   // a value replaced
-  {
-    arbitrary: fc
+  often(
+    10,
+    fc
       .constantFrom(...FIELDS)
       .chain((field) => fc.tuple(fc.constant(field), odd(field)))
-      .map(([field, value]): Fault => (members) => [...members.filter(([key]) => key !== `"${field}"`), [`"${field}"`, value]]),
-    weight: 6,
-  },
+      .map(
+        ([field, value]): Fault =>
+          (members) => [...members.filter(([key]) => key !== `"${field}"`), [`"${field}"`, value]],
+      ),
+  ),
   // a field left out
-  { arbitrary: fc.constantFrom(...REQUIRED).map((field): Fault => (members) => members.filter(([key]) => key !== `"${field}"`)), weight: 2 },
+  often(
+    2,
+    fc.constantFrom(...REQUIRED).map(
+      (field): Fault =>
+        (members) =>
+          members.filter(([key]) => key !== `"${field}"`),
+    ),
+  ),
   // a member twice, its key perhaps spelled otherwise, its value perhaps another
-  {
-    arbitrary: fc
-      .tuple(fc.nat(20), fc.nat(SPELLINGS.length - 1), fc.option(json), fc.boolean())
-      .map(([index, spelling, value, first]): Fault => (members) => {
-        const member = members[at(index, members)];
-        if (member === undefined || !/^"\w+"$/.test(member[0])) {
-          return members;
-        }
-        const again: Members = [[SPELLINGS[spelling]?.(member[0].slice(1, -1)) ?? '', value ?? member[1]]];
-        return first ? [...again, ...members] : [...members, ...again];
-      }),
-    weight: 1,
-  },
+  often(
+    1,
+    fc.tuple(fc.nat(20), fc.nat(SPELLINGS.length - 1), fc.option(json), fc.boolean()).map(
+      ([index, spelling, value, first]): Fault =>
+        (members) => {
+          const member = members[at(index, members)];
+          if (member === undefined || !/^"\w+"$/.test(member[0])) {
+            return members;
+          }
+          const again: Members = [[SPELLINGS[spelling]?.(member[0].slice(1, -1)) ?? '', value ?? member[1]]];
+          return first ? [...again, ...members] : [...members, ...again];
+        },
+    ),
+  ),
   // keys spelled with escapes
-  {
-    arbitrary: fc.tuple(fc.nat(20), fc.nat(SPELLINGS.length - 1)).map(
+  often(
+    2,
+    fc.tuple(fc.nat(20), fc.nat(SPELLINGS.length - 1)).map(
       ([index, spelling]): Fault =>
         (members) =>
           members.map(([key, value], i) =>
-            i === at(index, members) && /^"\w+"$/.test(key) ? [SPELLINGS[spelling]?.(key.slice(1, -1)) ?? key, value] : [key, value],
+            i === at(index, members) && /^"\w+"$/.test(key)
+              ? [SPELLINGS[spelling]?.(key.slice(1, -1)) ?? key, value]
+              : [key, value],
           ),
     ),
-    weight: 2,
-  },
+  ),
   // fields outside the contract
-  {
-    arbitrary: fc
-      .array(fc.tuple(spelled(fc.oneof(fc.constantFrom(...NAMES), someText)), fc.oneof({ arbitrary: json, weight: 20 }, { arbitrary: deep, weight: 1 })), { minLength: 1, maxLength: 3 })
-      .map((extras): Fault => (members) => [...members, ...extras.map(([key, value]): [string, string] => [key, value])]),
-    weight: 4,
-  },
+  often(
+    4,
+    fc
+      .array(
+        fc.tuple(
+          spelled(fc.oneof(fc.constantFrom(...NAMES), someText)),
+          fc.oneof(often(20, json), often(1, deep)),
+        ),
+        { minLength: 1, maxLength: 3 },
+      )
+      .map(
+        (extras): Fault =>
+          (members) => [...members, ...extras.map(([key, value]): [string, string] => [key, value])],
+      ),
+  ),
   // deep attributes
-  { arbitrary: deep.map((value): Fault => (members) => [...members, ['"attributes"', `{"deep":${value}}`]]), weight: 0.5 },
-); // biome-ignore format: one fault a few lines
+  often(
+    1,
+    deep.map(
+      (value): Fault =>
+        (members) => [...members, ['"attributes"', `{"deep":${value}}`]],
+    ),
+  ),
+);
 
-const space = fc.oneof({ arbitrary: fc.constant(''), weight: 6 }, fc.constantFrom(' ', '\t', '\r', ' \r\t '));
-const edge = fc.oneof({ arbitrary: fc.constant(''), weight: 12 }, fc.constantFrom(' ', '\r', '\t ', '\ufeff', '\ufeff\ufeff', '\ufeff ', ' \ufeff', '\f', '\v', '\u00a0', '\u0000', ',', '}', '{}', 'null', '//', '[', '"'));
+const space = fc.oneof(often(6, fc.constant('')), fc.constantFrom(' ', '\t', '\r', ' \r\t '));
+const edge = fc.oneof(
+  often(20, fc.constant('')),
+  often(2, fc.constantFrom(' ', '\r', '\t ', '\ufeff', '\ufeff ')),
+  fc.constantFrom(...'\f\v\u00a0\u0000,}{["', '\ufeff\ufeff', ' \ufeff', '{}', 'null', '//'),
+);
 
 const wellFormed = fc
   .tuple(
     fc.record(GOOD, { requiredKeys: REQUIRED }),
     fc.boolean(),
-    fc.oneof({ arbitrary: fc.constant<Fault[]>([]), weight: 2 }, fc.array(fault, { minLength: 1, maxLength: 3 })),
+    fc.oneof(often(2, fc.constant<Fault[]>([])), fc.array(fault, { minLength: 1, maxLength: 3 })),
     fc.tuple(space, space, edge, edge),
   )
   .map(([fields, keepType, faults, [gap, pad, before, after]]) => {
     const members = Object.entries(fields)
       // two types that differ would drown the rest
       .filter(([field]) => field !== 'type' || keepType)
-      .map(([field, value]): [string, string] => [`"${field}"`, field === 'type' ? (fields.event_type ?? value) : value]);
+      .map(([field, value]): [string, string] => [
+        `"${field}"`,
+        field === 'type' ? (fields.event_type ?? value) : value,
+      ]);
     const all = faults.reduce((made, apply) => apply(made), members);
     const body = all.map(([key, value]) => `${key}${gap}:${pad}${value}${gap}`).join(`,${pad}`);
     return Buffer.from(`${before}${pad}{${gap}${body}}${after}`);
@@ -667,9 +806,20 @@ const edit = fc.tuple(
   fc.oneof(
     fc.constantFrom(...'{}[],:"\\0123456789eE+-. \t\r/*tfnul\'').map((character) => Buffer.from(character)),
     fc.uint8Array({ minLength: 1, maxLength: 3 }).map((some) => Buffer.from(some)),
-    fc.constantFrom([0xff], [0xc3], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xef, 0xbb, 0xbf], [0], [0xe2, 0x80]).map((some) => Buffer.from(some)),
+    fc
+      .constantFrom(
+        [0xff],
+        [0xc3],
+        [0xc0, 0x80],
+        [0xed, 0xa0, 0x80],
+        [0xf4, 0x90, 0x80, 0x80],
+        [0xef, 0xbb, 0xbf],
+        [0],
+        [0xe2, 0x80],
+      )
+      .map((some) => Buffer.from(some)),
   ),
-); // biome-ignore format: one choice a line
+);
 
 function edited(line: Buffer, [how, where, some]: readonly [string, number, Buffer]): Buffer {
   const place = Math.floor(where * line.length);
@@ -683,7 +833,11 @@ function edited(line: Buffer, [how, where, some]: readonly [string, number, Buff
     case 'replace':
       return Buffer.concat([before, some, after.subarray(some.length)]);
     case 'flip':
-      return Buffer.concat([before, Buffer.from(after.subarray(0, 1).map((byte) => byte ^ (1 << (some[0] ?? 0) % 8))), after.subarray(1)]);
+      return Buffer.concat([
+        before,
+        Buffer.from(after.subarray(0, 1).map((byte) => byte ^ (1 << ((some[0] ?? 0) % 8)))),
+        after.subarray(1),
+      ]);
     case 'cut':
       return where < 0.5 ? Buffer.from(after) : Buffer.from(before);
     case 'double':
@@ -694,11 +848,22 @@ function edited(line: Buffer, [how, where, some]: readonly [string, number, Buff
 }
 
 const line = fc.oneof(
-  { arbitrary: wellFormed, weight: 7 },
-  { arbitrary: fc.tuple(wellFormed, fc.array(edit, { minLength: 1, maxLength: 2 })).map(([base, edits]) => edits.reduce(edited, base)), weight: 3 },
-  { arbitrary: fc.oneof(json, deep, fc.constantFrom(...BROKEN_STRINGS)).map((text) => Buffer.from(text)), weight: 0.5 },
-  { arbitrary: fc.uint8Array({ maxLength: 12 }).map((some) => Buffer.from(some)), weight: 0.2 },
-); // biome-ignore format: one kind a line
+  often(32, wellFormed),
+  often(
+    8,
+    fc
+      .tuple(wellFormed, fc.array(edit, { minLength: 1, maxLength: 2 }))
+      .map(([base, edits]) => edits.reduce(edited, base)),
+  ),
+  often(
+    2,
+    fc.oneof(json, deep, fc.constantFrom(...BROKEN)).map((text) => Buffer.from(text)),
+  ),
+  often(
+    1,
+    fc.uint8Array({ maxLength: 12 }).map((some) => Buffer.from(some)),
+  ),
+);
 
 const generated = fc
   .tuple(line, fc.nat(OPTION_SETS.length - 1))
@@ -716,7 +881,9 @@ function same(a: unknown, b: unknown): boolean {
   }
   const left = Object.entries(a);
   const right = new Map<string, unknown>(Object.entries(b));
-  return left.length === right.size && left.every(([key, value]) => right.has(key) && same(value, right.get(key)));
+  return (
+    left.length === right.size && left.every(([key, value]) => right.has(key) && same(value, right.get(key)))
+  );
 }
 
 /** Attributes are kept as text: strings as they are, null as nothing, the rest as JSON. */
@@ -745,13 +912,21 @@ function losses({ line, options }: Case, stored: Judged): string[] {
   check('body', stored.body, field('body') ?? '');
   check('trace_id', stored.trace_id, field('trace_id') ?? '');
 
-  const time = String(field('timestamp')).toUpperCase().replace(' ', 'T');
+  const time = String(field('timestamp'))
+    .toUpperCase()
+    .replace(' ', 'T')
+    .replace(/(\.\d{3})\d+/, '$1');
   check('timestamp', stored.ms, Date.parse(/[Z]$|[+-]\d\d:\d\d$/.test(time) ? time : `${time}Z`));
 
   const attributes = Object.entries(field('attributes') ?? {});
   const kept = new Map(stored.keys.map((key, i) => [key, stored.texts[i]]));
-  if (attributes.length !== kept.size || !attributes.every(([key, value]) => sameText(kept.get(key), value))) {
-    found.push(`attributes are stored as ${JSON.stringify([...kept])}, sent as ${JSON.stringify(field('attributes'))}`);
+  if (
+    attributes.length !== kept.size ||
+    !attributes.every(([key, value]) => sameText(kept.get(key), value))
+  ) {
+    found.push(
+      `attributes are stored as ${JSON.stringify([...kept])}, sent as ${JSON.stringify(field('attributes'))}`,
+    );
   }
 
   const extras = Object.entries(sent).filter(([key]) => !FIELDS.includes(key));
@@ -774,13 +949,18 @@ describe('the event contract on generated lines', () => {
     expectSameVerdicts(cases, judged);
 
     const verdicts = new Set(judged.map((verdict) => verdict.error));
-    expect(ERROR_CODES.filter((code) => !verdicts.has(code)), 'codes that no line has').toEqual([]);
+    expect(
+      ERROR_CODES.filter((code) => !verdicts.has(code)),
+      'codes that no line has',
+    ).toEqual([]);
 
     const accepted = cases.flatMap((c, i) => {
       const stored = judged[i];
       return stored?.error === '' ? [{ case: c, stored }] : [];
     });
     expect(accepted.length).toBeGreaterThan(LINES / 10);
-    expectNone(accepted.flatMap(({ case: c, stored }) => losses(c, stored).map((says) => ({ case: c, says }))));
+    expectNone(
+      accepted.flatMap(({ case: c, stored }) => losses(c, stored).map((says) => ({ case: c, says }))),
+    );
   });
 });

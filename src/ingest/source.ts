@@ -1,4 +1,5 @@
-import { createReadStream, statSync } from 'node:fs';
+import { accessSync, constants, createReadStream, statSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
@@ -8,17 +9,15 @@ import { InfrasageError } from '../errors.ts';
 export interface Source {
   /** As the operator named it; `-` for standard input. */
   name: string;
-  /** Its bytes, decompressed. Throws an InfrasageError (exit 3) where it cannot be read to its end. */
+  /** Its bytes, decompressed. A chunk is valid until the next is asked for. Throws an InfrasageError (exit 3) where it cannot be read to its end. */
   read(): AsyncIterable<Uint8Array>;
 }
 
 const CHUNK = 1 << 20;
-const GZIP = [0x1f, 0x8b];
-const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
 
 /** Standard input. */
 export function stdinSource(stdin: Readable): Source {
-  return { name: '-', read: () => decompressed(stdin, 'standard input') };
+  return { name: '-', read: () => readStream(stdin, 'standard input') };
 }
 
 /**
@@ -26,20 +25,66 @@ export function stdinSource(stdin: Readable): Source {
  * @throws InfrasageError (exit 3): no such file, no permission, a directory
  */
 export function fileSource(path: string): Source {
+  let regular: boolean;
   try {
-    if (statSync(path).isDirectory()) {
-      throw new InfrasageError(`${path} is a directory`, { hint: 'name the files in it' });
+    const status = statSync(path);
+    if (status.isDirectory()) throw new InfrasageError(`${path} is a directory`, { hint: 'name the files in it' });
+    regular = status.isFile();
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    throw readFailure(error, path);
+  }
+  return { name: path, read: () => (regular ? readFile(path) : readStream(createReadStream(path), path)) };
+}
+
+/** How bytes are compressed, told by how they start: gzip (also of several members) and zstd (also of several frames). */
+function decompressor(
+  start: Uint8Array,
+): ((chunks: AsyncIterable<Uint8Array>) => AsyncGenerator<Uint8Array>) | undefined {
+  if (startsWith(start, GZIP)) return gunzipped;
+  if (startsWith(start, ZSTD)) return unzstd;
+  return undefined;
+}
+
+const GZIP = [0x1f, 0x8b];
+const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
+
+function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
+  return magic.every((byte, i) => bytes[i] === byte);
+}
+
+async function* readFile(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    const file = await open(path);
+    try {
+      const start = Buffer.alloc(ZSTD.length);
+      const { bytesRead } = await file.read(start, 0, start.length, 0);
+      const decompress = decompressor(start.subarray(0, bytesRead));
+      if (decompress) yield* decompress(createReadStream(path, { highWaterMark: CHUNK }));
+      else yield* plainChunks(file);
+    } finally {
+      await file.close();
     }
   } catch (error) {
     throw readFailure(error, path);
   }
-  return { name: path, read: () => decompressed(createReadStream(path, { highWaterMark: CHUNK }), path) };
 }
 
-/** Decompresses by content: gzip (also of several members) and zstd (also of several frames); anything else passes. */
-async function* decompressed(raw: Readable, name: string): AsyncGenerator<Uint8Array> {
+/** A file's bytes in one buffer that is filled again and again: a third of the CPU time of a stream of new ones. */
+async function* plainChunks(file: FileHandle): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(CHUNK);
+  for (let position = 0; ; ) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+/** Input that cannot be read at a position: standard input, a named pipe. */
+async function* readStream(stream: Readable, name: string): AsyncGenerator<Uint8Array> {
   try {
-    const chunks: AsyncIterator<Uint8Array> = raw[Symbol.asyncIterator]();
+    const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
     const head: Uint8Array[] = [];
     let length = 0;
     while (length < ZSTD.length) {
@@ -50,9 +95,7 @@ async function* decompressed(raw: Readable, name: string): AsyncGenerator<Uint8A
     }
     const start = Buffer.concat(head);
     const whole = resumed(start, chunks);
-    if (startsWith(start, GZIP)) yield* gunzipped(whole);
-    else if (startsWith(start, ZSTD)) yield* unzstd(whole);
-    else yield* whole;
+    yield* decompressor(start)?.(whole) ?? whole;
   } catch (error) {
     throw readFailure(error, name);
   }
@@ -86,10 +129,6 @@ async function* unzstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   }
   stream.push(new Uint8Array(0), true);
   yield* ready;
-}
-
-function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
-  return magic.every((byte, i) => bytes[i] === byte);
 }
 
 function readFailure(error: unknown, name: string): InfrasageError {

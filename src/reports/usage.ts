@@ -76,14 +76,12 @@ export async function usage(
     tenantId,
     period,
     groupBy,
-    rows: rows
-      .slice(0, limit)
-      .map(({ tenant, key, events, bytes }) => ({
-        ...(several ? { tenant_id: tenant } : {}),
-        key,
-        events,
-        bytes,
-      })),
+    rows: rows.slice(0, limit).map(({ tenant, key, events, bytes }) => ({
+      ...(several ? { tenant_id: tenant } : {}),
+      key,
+      events,
+      bytes,
+    })),
     totalEvents: rows.reduce((sum, row) => sum + row.events, 0n),
     totalBytes: rows.reduce((sum, row) => sum + row.bytes, 0n),
     omitted: limit === undefined ? 0 : Math.max(0, rows.length - limit),

@@ -100,7 +100,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_raw_firehose
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(timestamp)
 ORDER BY (tenant_id, service_id, event_type, timestamp)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16;
 
 -- Hourly usage, one row a batch, tenant, hour and type, fed by a view on the
 -- firehose. After seven days the rows of an hour are rolled up into one, with
@@ -128,7 +128,7 @@ TTL toDateTime(ingested_at) + INTERVAL 7 DAY
         bytes_received = sum(bytes_received),
         batch_id = substring(min(batch_id), 1, 0),
         ingested_at = max(ingested_at)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16;
 
 -- Dead letters: rejected lines with their exact bytes. Never metered.
 CREATE TABLE IF NOT EXISTS {{db}}.infrasage_dlq
@@ -146,7 +146,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_dlq
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (batch_id, line)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16;
 
 -- The batch ledger. A batch has one row a state, the highest revision wins:
 -- 1 pending (written before its rows), 2 committed or aborted.
@@ -173,4 +173,4 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_ingest_batches
 )
 ENGINE = ReplacingMergeTree(revision)
 ORDER BY (key, attempt)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16;

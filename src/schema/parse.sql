@@ -17,9 +17,11 @@ WITH
     ('tenant_id', 'service_id', 'event_type', 'type', 'timestamp', 'metric_name', 'value', 'body', 'trace_id', 'attributes') AS contract_fields,
     -- first bytes of the JSON literals that are not strings: - 0-9 [ f n t {
     (45, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 91, 102, 110, 116, 123) AS literal_start,
-    '^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$' AS rfc3339_usual,
+    -- what the engine's own reader of times takes right: it reads the year 0000 as none and at most 19 digits of a fraction
+    '^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$' AS rfc3339_usual,
     '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$' AS rfc3339,
     '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]+)?$' AS local_time,
+    '"(?:[^"\\\\]|\\\\.)*"|-?[0-9][0-9.e+-]*|[^"0-9-]+' AS json_token,
     toDateTime64('2000-01-01 00:00:00', 3, 'UTC') AS earliest
 SELECT
     if(suspect, multiIf(
@@ -36,7 +38,7 @@ SELECT
         JSONType(line, 'timestamp') = 'Null', 'missing_timestamp',
         time_text = '' OR isNull(time), 'invalid_timestamp',
         timestamp > latest, 'timestamp_in_future',
-        timestamp < oldest OR substring(e.timestamp, 1, 4) < '1999', 'timestamp_too_old',
+        timestamp < oldest, 'timestamp_too_old',
         JSONType(line, 'metric_name') NOT IN ('String', 'Null'), 'invalid_metric_name',
         JSONType(line, 'value') NOT IN ('Int64', 'UInt64', 'Double', 'Null'), 'invalid_value',
         JSONType(line, 'body') NOT IN ('String', 'Null'), 'invalid_body',
@@ -58,7 +60,10 @@ SELECT
     e.body AS body,
     e.trace_id AS trace_id,
     e.attributes AS attributes,
-    if(has_extra, concat('{', arrayStringConcat(arrayMap(m -> concat(toJSONString(m.1), ':', m.2),
+    -- the engine writes a double like 1e20 as an integer beyond 64 bits, which it does not read again: .0 keeps it a double
+    if(has_extra, concat('{', arrayStringConcat(arrayMap(m -> concat(toJSONString(m.1), ':', if(length(m.2) > 18 AND match(m.2, '[0-9]{19}'),
+            arrayStringConcat(arrayMap(t -> if(match(t, '^-?[0-9]{19,21}$') AND NOT isValidJSON(t), concat(t, '.0'), t),
+                extractAll(m.2, json_token))), m.2)),
         arrayFilter(m -> m.1 NOT IN contract_fields, members)), ','), '}'), '') AS extra
 FROM
 (
@@ -76,8 +81,8 @@ FROM
             + (value_start NOT IN (0, 45, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 110))
             + (attributes_start NOT IN (0, 110, 123))
             + (ascii(e.body) IN literal_start)
-            -- no literal but an object or an array is longer than 24 bytes
-            + (ascii(e.trace_id) IN literal_start AND (length(e.trace_id) <= 24 OR ascii(e.trace_id) IN (91, 123)))
+            -- no literal but an object or an array is longer than 25 bytes (-0.0000012345678901234567)
+            + (ascii(e.trace_id) IN literal_start AND (length(e.trace_id) <= 25 OR ascii(e.trace_id) IN (91, 123)))
             + (strict AND if(type IN ('log', 'event'), empty(e.body), isNull(e.metric_name) OR isNull(e.value)))
             > 0 AS suspect
     FROM
@@ -105,11 +110,12 @@ FROM
                 SELECT
                     *,
                     if(usual, [], JSONExtractKeysAndValuesRaw(line)) AS members,
-                    if(usual_time, e.timestamp, multiIf(
+                    -- the year 0000 has the calendar of the year 0400, and both are too old
+                    if(usual_time, e.timestamp, replaceRegexpOne(replaceRegexpOne(multiIf(
                         match(e.timestamp, rfc3339), upper(e.timestamp),
                         assume_utc AND match(e.timestamp, local_time), concat(replaceOne(upper(e.timestamp), ' ', 'T'), 'Z'),
                         assume_utc AND match(replaceOne(e.timestamp, ' ', 'T'), rfc3339), replaceOne(upper(e.timestamp), ' ', 'T'),
-                        '')) AS time_text
+                        ''), '^0000', '0400'), '(\\.[0-9]{3})[0-9]+', '\\1')) AS time_text
                 FROM
                 (
                     SELECT
