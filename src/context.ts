@@ -4,6 +4,7 @@ import { type Io, write } from './io.ts';
 import { render } from './render/index.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
+import { thisProcess } from './store/process.ts';
 import type { Store } from './store/store.ts';
 
 /** What a command works with: the composition root of one run. */
@@ -29,8 +30,22 @@ export class Context {
     this.#command = command;
   }
 
-  /** The store, opened on first use; the driver and the engine are loaded only then. */
+  /** The store, with what interrupted runs left behind settled, so that no report shows half a batch. */
   async store(): Promise<Store> {
+    const opened = this.#store;
+    const store = await this.unsettledStore();
+    if (!opened) await this.#settle(store);
+    return store;
+  }
+
+  async #settle(store: Store): Promise<void> {
+    const { recover, recoveryWords } = await import('./ingest/recover.ts');
+    const words = recoveryWords(await recover(store, { owner: thisProcess(), now: this.io.now }));
+    if (words) await this.say(words);
+  }
+
+  /** The store as it is, opened on first use; the driver and the engine are loaded only then. */
+  async unsettledStore(): Promise<Store> {
     if (!this.#store) {
       const { openEmbedded } = await import('./store/embedded.ts');
       const { dataDir, database } = this.config;

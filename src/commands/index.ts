@@ -27,6 +27,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'quota', summary: 'set, show and unset monthly event quotas', load: () => import('./quota.ts') },
   { name: 'alerts', summary: 'add, list and remove usage thresholds', load: () => import('./alerts.ts') },
   { name: 'dlq', summary: 'list and explain rejected lines (dead letters)', load: () => import('./dlq.ts') },
+  {
+    name: 'recover',
+    summary: 'settle the batches of interrupted runs (every command does it first)',
+    load: () => import('./recover.ts'),
+  },
   { name: 'init', summary: 'prepare the data directory and the schema', load: () => import('./init.ts') },
   {
     name: 'demo',

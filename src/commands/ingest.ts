@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import { tenantId } from '../config.ts';
-import { EXIT, usageError } from '../errors.ts';
+import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
 import { type IngestSummary, ingest as ingestSources } from '../ingest/ingest.ts';
 import { fileSource, type Source, stdinSource } from '../ingest/source.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
 import { parseSpan } from '../reports/period.ts';
+import type { Store } from '../store/store.ts';
 import { type CommandModule, examples } from './command.ts';
+import { onInterrupt } from './interrupt.ts';
 import { ingestProgress } from './progress.ts';
 import { withTemporaryStore } from './temporary.ts';
 
@@ -27,6 +29,7 @@ const optionsSchema = z.object({
     .max(MAX_LINE_LIMIT, `--max-line must be at most ${MAX_LINE_LIMIT} bytes`)
     .default(1024 * 1024),
   dryRun: z.boolean().default(false),
+  allowDuplicates: z.boolean().default(false),
   strictExit: z.boolean().default(false),
   flushInterval: z.string().optional(),
 });
@@ -43,6 +46,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option('--max-age <span>', 'reject events older than this, e.g. 24h')
     .option('--max-line <bytes>', 'reject longer lines, default 1048576')
     .option('--dry-run', 'validate and report, write nothing')
+    .option('--allow-duplicates', 'ingest again what was ingested before')
     .option('--strict-exit', 'exit 1 where lines were rejected')
     .option('--flush-interval <ms>', 'write slow input after this many milliseconds, default 1000');
   examples(command, [
@@ -67,18 +71,32 @@ export const configure: CommandModule['configure'] = (command, act) => {
         options.maxAge === undefined ? null : Math.round(parseSpan(options.maxAge, '--max-age') / 1000),
       maxLine: options.maxLine,
       dryRun: options.dryRun,
+      allowDuplicates: options.allowDuplicates,
       flushMs: flushInterval(options.flushInterval),
     };
-    const run = async (store: Parameters<typeof ingestSources>[2]['store']) =>
-      ingestSources(sources, settings, { store, now: context.io.now, onProgress: progress.update });
+    const interrupt = onInterrupt();
+    const run = (store: Store) =>
+      ingestSources(sources, settings, {
+        store,
+        now: context.io.now,
+        stop: interrupt.signal,
+        onProgress: progress.update,
+      });
     let summary: IngestSummary;
     try {
       // Validation needs the engine but none of its data: a dry run touches no data directory.
       summary = options.dryRun ? await withTemporaryStore(run) : await run(await context.store());
     } finally {
       progress.stop();
+      interrupt.dispose();
     }
     await context.print(summaryReport(summary, options.dryRun));
+    if (interrupt.signal.aborted) {
+      throw new InfrasageError('interrupted', {
+        kept: 'what the summary counts is ingested and safe',
+        hint: 'run the same command again to go on where it stopped',
+      });
+    }
     return options.strictExit && summary.rejected > 0n ? EXIT.finding : EXIT.ok;
   });
 };
@@ -118,6 +136,8 @@ function summaryReport(summary: IngestSummary, dryRun: boolean): Report {
       ? `${formatBytes(bytes_received)} would be received; nothing was written (dry run)`
       : `${formatBytes(bytes_received)} received, ${formatBytes(bytes_ingested)} stored, in ${seconds.toFixed(1)} s${rate}`,
   ];
+  if (skipped > 0n)
+    notes.push(`${plural(skipped, 'line')} already ingested before; --allow-duplicates ingests them again`);
   if (rejected > 0n && !dryRun) notes.push('see the rejected lines: infrasage dlq list');
   return {
     data: summary,

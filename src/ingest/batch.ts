@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { Input, LF } from './input.ts';
 
 /** How input is cut. */
 export interface CutOptions {
@@ -15,6 +16,8 @@ export interface Batch {
   /** SHA-256, hex, of the previous batch's key and the bytes of this one. */
   key: string;
   previousKey: string;
+  /** Hash of its first line's start: tells a batch that may be known from others after the same key. */
+  head: string;
   /** Length of the input it covers, line endings included. */
   bytes: number;
   /** Number in the source of its first line, from 1. */
@@ -26,6 +29,8 @@ export interface Batch {
   /** Whether some lines end in CRLF, and whether some are blank. */
   crlf: boolean;
   blank: boolean;
+  /** Whether it is a last line without an ending, or a line as long as the buffer. */
+  unfinished: boolean;
   /** Lines over the limit: number in the source and full length in bytes. */
   cut: { line: number; length: number }[];
   /**
@@ -33,73 +38,140 @@ export interface Batch {
    * KEPT_OF_LONG_LINE bytes. Valid until the next batch is asked for.
    */
   pieces: Uint8Array[];
+  /** The batch of the ledger that has the same bytes after the same key. */
+  known: KnownBatch | undefined;
 }
+
+/** A batch that the ledger has already. */
+export interface KnownBatch {
+  key: string;
+  bytes: number;
+  lines: number;
+  sourceLines: number;
+  committed: boolean;
+  /** The highest attempt there was. */
+  attempt: number;
+}
+
+/** The batches that the ledger has after a key and with a head. */
+export type Lookup = (previousKey: string, head: string) => Promise<readonly KnownBatch[]>;
 
 /** Of a line over the limit, the dead letter keeps this much. */
 export const KEPT_OF_LONG_LINE = 64 * 1024;
 
-const LF = 10;
 const CR = 13;
 /** Ends a line that was cut: where a batch has such an ending, the engine takes one CR off each line. */
 const CRLF = Buffer.of(CR, LF);
 const BOM = [0xef, 0xbb, 0xbf];
+/** Bytes of the first line that make a batch's head. */
+const HEAD_BYTES = 1024;
 
 /**
  * Cuts a source into batches at line ends. A byte order mark at its start is
- * skipped. Memory: one buffer of batchBytes, whatever the lines are like: a
- * line that does not fit is read to its end without being kept.
+ * skipped; a last line without an ending is a batch of its own, so that the
+ * rest of a file is recognised when the line is completed. Memory: one buffer
+ * of batchBytes, whatever the lines are like: a line that does not fit is read
+ * to its end without being kept.
  * @param root key that the first batch's key is chained on
+ * @param lookup finds batches that are known; where one has the same bytes, the cut is as it was then
  */
 export async function* cutBatches(
   chunks: AsyncIterable<Uint8Array>,
   root: string,
   options: CutOptions,
+  lookup: Lookup = async () => [],
 ): AsyncGenerator<Batch> {
   const input = new Input(chunks, options.batchBytes, options.flushMs);
-  await input.skip(BOM);
-  let previousKey = root;
-  let line = 1;
-  for (;;) {
-    const bytes = await input.lines();
-    if (bytes.length === 0) return;
-    const hash = createHash('sha256').update(previousKey).update(bytes);
-    let batch: Batch;
-    if (bytes[bytes.length - 1] === LF || input.ended) {
-      batch = { ...scan(bytes, line, options.maxLine), previousKey, key: '', bytes: bytes.length };
-    } else {
-      // One line fills the whole buffer: it is over any limit, and only its start is kept.
-      const kept = Buffer.concat([bytes.subarray(0, KEPT_OF_LONG_LINE), Buffer.of(LF)]);
-      let length = bytes.length;
-      let ending = 0;
-      for await (const more of input.restOfLine()) {
-        hash.update(more.bytes);
-        length += more.bytes.length;
-        ending = more.ending;
-      }
-      batch = {
-        firstLine: line,
-        sourceLines: 1,
-        lines: 1,
-        crlf: false,
-        blank: false,
-        cut: [{ line, length: length - ending }],
-        pieces: [kept],
-        previousKey,
-        key: '',
-        bytes: length,
-      };
-    }
-    batch.key = hash.digest('hex');
-    line += batch.sourceLines;
-    previousKey = batch.key;
-    yield batch;
+  try {
+    await input.skip(BOM);
+    yield* chained(input, root, options.maxLine, lookup);
+  } finally {
+    await input.close();
   }
 }
 
-type Scan = Omit<Batch, 'key' | 'previousKey' | 'bytes'>;
+async function* chained(input: Input, root: string, maxLine: number, lookup: Lookup): AsyncGenerator<Batch> {
+  let previousKey = root;
+  let firstLine = 1;
+  for (;;) {
+    const window = await input.lines();
+    if (window.length === 0) return;
+    const head = headOf(window);
+    const candidates = await lookup(previousKey, head);
+    const known = await recognise(input, previousKey, candidates);
+    const bytes = known ? input.take(known.bytes) : window;
+    const unfinished = bytes[bytes.length - 1] !== LF;
+    const hash = createHash('sha256').update(previousKey).update(bytes);
+    const batch: Batch = {
+      ...(known || !unfinished || input.ended
+        ? { ...scan(bytes, firstLine, maxLine, known), bytes: bytes.length }
+        : await longLine(input, bytes, firstLine, hash)),
+      previousKey,
+      key: '',
+      head,
+      unfinished,
+      known,
+    };
+    batch.key = hash.digest('hex');
+    // A line that fills the buffer is known only now that it is read to its end.
+    batch.known ??= candidates.find((candidate) => candidate.key === batch.key);
+    firstLine += batch.sourceLines;
+    previousKey = batch.key;
+    yield batch;
+    // The ending that an unfinished last line has got since belongs to that line.
+    if (known && unfinished) await input.skipLineEnding();
+  }
+}
 
-/** Counts the lines of a buffer and cuts out what is over the limit. */
-function scan(bytes: Uint8Array, firstLine: number, maxLine: number): Scan {
+/** The longest candidate whose bytes the input has; reads on for it as far as it needs to. */
+async function recognise(
+  input: Input,
+  previousKey: string,
+  candidates: readonly KnownBatch[],
+): Promise<KnownBatch | undefined> {
+  for (const candidate of [...candidates].sort((a, b) => b.bytes - a.bytes)) {
+    const bytes = await input.peek(candidate.bytes);
+    if (!bytes) continue;
+    if (createHash('sha256').update(previousKey).update(bytes).digest('hex') !== candidate.key) continue;
+    // Where its last line had no ending, it must be whole here too, not the start of a longer one.
+    if (bytes[bytes.length - 1] === LF || (await input.lineEndsAfter(bytes.length))) return candidate;
+  }
+  return undefined;
+}
+
+function headOf(bytes: Uint8Array): string {
+  const lf = bytes.indexOf(LF);
+  const line = bytes.subarray(0, Math.min(lf < 0 ? bytes.length : lf, HEAD_BYTES));
+  return createHash('sha256').update(line).digest('hex').slice(0, 16);
+}
+
+type Scan = Pick<Batch, 'firstLine' | 'sourceLines' | 'lines' | 'crlf' | 'blank' | 'cut' | 'pieces'>;
+
+/** One line that fills the whole buffer: it is over any limit, and only its start is kept. */
+async function longLine(
+  input: Input,
+  start: Uint8Array,
+  line: number,
+  hash: { update(bytes: Uint8Array): unknown },
+): Promise<Scan & { bytes: number }> {
+  const kept = Buffer.concat([start.subarray(0, KEPT_OF_LONG_LINE), Buffer.of(LF)]);
+  let bytes = start.length;
+  let ending = 0;
+  for await (const more of input.restOfLine()) {
+    hash.update(more.bytes);
+    bytes += more.bytes.length;
+    ending = more.ending;
+  }
+  const cut = [{ line, length: bytes - ending }];
+  return { firstLine: line, sourceLines: 1, lines: 1, crlf: false, blank: false, cut, pieces: [kept], bytes };
+}
+
+/** Counts the lines of a buffer and cuts out what is over the limit; of a committed batch the counts are known. */
+function scan(bytes: Uint8Array, firstLine: number, maxLine: number, known: KnownBatch | undefined): Scan {
+  if (known?.committed) {
+    const { lines, sourceLines } = known;
+    return { firstLine, sourceLines, lines, crlf: false, blank: false, cut: [], pieces: [] };
+  }
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const pieces: Uint8Array[] = [];
   const cut: Scan['cut'] = [];
@@ -140,133 +212,4 @@ function isBlank(buffer: Buffer, start: number, end: number): boolean {
     if (byte !== 32 && byte !== 9 && byte !== CR) return false;
   }
   return true;
-}
-
-/** Chunks of a source gathered in one buffer that is used again and again. */
-class Input {
-  readonly #chunks: AsyncIterator<Uint8Array>;
-  readonly #flushMs: number;
-  readonly #buffer: Buffer;
-  /** Bytes in the buffer, and how many of them the last lines() handed out. */
-  #filled = 0;
-  #taken = 0;
-  /** The chunk that did not fit. */
-  #rest: Uint8Array = new Uint8Array(0);
-  #pending: Promise<IteratorResult<Uint8Array>> | undefined;
-  /** Whether the source is read to its end, and all of it handed out. */
-  #drained = false;
-
-  constructor(chunks: AsyncIterable<Uint8Array>, size: number, flushMs: number) {
-    this.#chunks = chunks[Symbol.asyncIterator]();
-    this.#flushMs = flushMs;
-    this.#buffer = Buffer.allocUnsafeSlow(size);
-  }
-
-  /** Whether what was last handed out is the end of the source. */
-  get ended(): boolean {
-    return this.#drained && this.#taken === this.#filled;
-  }
-
-  /** Drops these bytes where the source starts with them. */
-  async skip(mark: readonly number[]): Promise<void> {
-    while (this.#filled < mark.length && (await this.#fill())) {}
-    if (mark.every((byte, i) => this.#buffer[i] === byte) && this.#filled >= mark.length)
-      this.#taken = mark.length;
-  }
-
-  /**
-   * The next whole lines: as many as fit, or as came within the time. What is
-   * left of the source where it ends without a line ending; the full buffer
-   * where a line does not fit in it; nothing at the end.
-   */
-  async lines(): Promise<Uint8Array> {
-    this.#buffer.copyWithin(0, this.#taken, this.#filled);
-    this.#filled -= this.#taken;
-    this.#taken = 0;
-    const deadline = new Deadline(this.#flushMs);
-    try {
-      if (this.#filled > 0) deadline.start();
-      while (this.#filled < this.#buffer.length) {
-        const filled = await this.#fill(deadline);
-        if (filled === false) break;
-        deadline.start();
-        // The time is up: hand over the whole lines, and wait on where there is none.
-        if (deadline.passed && this.#buffer.lastIndexOf(LF, this.#filled - 1) >= 0) break;
-      }
-    } finally {
-      deadline.clear();
-    }
-    const all = this.#drained && this.#rest.length === 0;
-    const lastEnd = this.#filled === 0 ? -1 : this.#buffer.lastIndexOf(LF, this.#filled - 1);
-    this.#taken = all || lastEnd < 0 ? this.#filled : lastEnd + 1;
-    return this.#buffer.subarray(0, this.#taken);
-  }
-
-  /** What follows of the line that filled the whole buffer, with the length of its line ending in the last piece. */
-  async *restOfLine(): AsyncGenerator<{ bytes: Uint8Array; ending: number }> {
-    let last = this.#buffer[this.#filled - 1];
-    for (;;) {
-      this.#filled = 0;
-      this.#taken = 0;
-      if (!(await this.#fill())) return;
-      const lf = this.#buffer.subarray(0, this.#filled).indexOf(LF);
-      this.#taken = lf < 0 ? this.#filled : lf + 1;
-      const before = lf > 0 ? this.#buffer[lf - 1] : last;
-      yield { bytes: this.#buffer.subarray(0, this.#taken), ending: lf < 0 ? 0 : before === CR ? 2 : 1 };
-      if (lf >= 0) return;
-      last = this.#buffer[this.#filled - 1];
-    }
-  }
-
-  /** Takes more of the source into the buffer. False at its end; true also where only the time ran out. */
-  async #fill(deadline?: Deadline): Promise<boolean> {
-    if (this.#rest.length === 0) {
-      if (this.#drained) return false;
-      this.#pending ??= this.#chunks.next();
-      const next = await (deadline ? deadline.orPassed(this.#pending) : this.#pending);
-      if (next === undefined) return true;
-      this.#pending = undefined;
-      if (next.done) {
-        this.#drained = true;
-        return false;
-      }
-      this.#rest = next.value;
-    }
-    const room = Math.min(this.#rest.length, this.#buffer.length - this.#filled);
-    this.#buffer.set(this.#rest.subarray(0, room), this.#filled);
-    this.#filled += room;
-    this.#rest = this.#rest.subarray(room);
-    return true;
-  }
-}
-
-/** A time limit that starts with the first byte. */
-class Deadline {
-  passed = false;
-  readonly #ms: number;
-  #timer: NodeJS.Timeout | undefined;
-  #expired: Promise<undefined> | undefined;
-
-  constructor(ms: number) {
-    this.#ms = ms;
-  }
-
-  start(): void {
-    if (this.#timer) return;
-    this.#expired = new Promise((resolve) => {
-      this.#timer = setTimeout(() => {
-        this.passed = true;
-        resolve(undefined);
-      }, this.#ms);
-    });
-  }
-
-  /** A promise's value; undefined where the time is up first. Once it is up, only the promise counts. */
-  async orPassed<T>(promise: Promise<T>): Promise<T | undefined> {
-    return this.#expired && !this.passed ? Promise.race([promise, this.#expired]) : promise;
-  }
-
-  clear(): void {
-    clearTimeout(this.#timer);
-  }
 }

@@ -1,11 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { InfrasageError } from '../errors.ts';
-import { thisProcess } from '../store/process.ts';
-import type { LandingBatch, LineOptions, Store } from '../store/store.ts';
-import { type Batch, cutBatches } from './batch.ts';
-import { type BatchTotals, countBatch, type LedgerEntry, recordCommit, recordIntent } from './ledger.ts';
+import { type ProcessIdentity, thisProcess } from '../store/process.ts';
+import type { LineOptions, Store } from '../store/store.ts';
+import { type Batch, cutBatches, type KnownBatch, type Lookup } from './batch.ts';
+import { type BatchTotals, batchId, knownBatches } from './ledger.ts';
 import type { Source } from './source.ts';
 import { spool } from './spool.ts';
+import { writeAttempt } from './write.ts';
 
 /**
  * Input of one batch, bytes. Larger ones cost memory, smaller ones the fixed
@@ -17,6 +19,8 @@ const BATCH_BYTES = 32_000_000;
 export interface IngestOptions extends LineOptions {
   /** Validate and report, write nothing. */
   dryRun: boolean;
+  /** Ingest again what the ledger has already, as a chain of its own. */
+  allowDuplicates: boolean;
   /** Milliseconds after which slow input is written. */
   flushMs: number;
 }
@@ -26,6 +30,7 @@ export interface IngestSummary {
   lines: bigint;
   accepted: bigint;
   rejected: bigint;
+  /** Lines that were ingested before. */
   skipped: bigint;
   bytes_received: bigint;
   bytes_ingested: bigint;
@@ -37,14 +42,17 @@ export interface IngestSummary {
 export interface IngestDeps {
   store: Store;
   now(): Date;
+  /** Ends the run early: batches under way are finished, and of input that cannot be read again, the whole lines read. */
+  stop?: AbortSignal;
   /** Called after each batch, with the summary so far and the bytes read. */
   onProgress?: (summary: IngestSummary, bytesRead: number) => void;
 }
 
 /**
  * Ingests sources one after the other: every line is stored in the firehose
- * and metered, or kept as a dead letter. A batch is written whole; when this
- * returns, everything in the summary is committed and durable.
+ * and metered, or kept as a dead letter, or passed over since the ledger has
+ * it. A batch is written whole; when this returns, everything in the summary
+ * is committed and durable.
  * @throws InfrasageError (exit 3) that says what was kept, where it could not go on
  */
 export async function ingest(
@@ -54,7 +62,10 @@ export async function ingest(
 ): Promise<IngestSummary> {
   const run = new Run(options, deps);
   try {
-    for (const source of sources) await run.take(source);
+    for (const source of sources) {
+      if (deps.stop?.aborted) break;
+      await run.take(source);
+    }
     await run.settle();
   } catch (error) {
     await run.abandon();
@@ -63,15 +74,28 @@ export async function ingest(
   return run.summary();
 }
 
+/**
+ * The key that the first batch of an input is chained on. The same bytes with
+ * the same options give the same chain, under any name; with other options
+ * the outcome may differ, so that is another chain.
+ */
+function rootKey({ allowDuplicates, ...options }: IngestOptions): string {
+  const identity = allowDuplicates ? randomUUID() : JSON.stringify(lineOptions(options));
+  return createHash('sha256').update(`infrasage chain 1\n${identity}`).digest('hex');
+}
+
 class Run {
   readonly #options: IngestOptions;
   readonly #deps: IngestDeps;
   readonly #started = performance.now();
   readonly #underWay = new Set<Promise<void>>();
-  readonly #owner = JSON.stringify(thisProcess());
+  readonly #owner: ProcessIdentity = thisProcess();
+  /** Batches of this run by what they follow: the ledger may not have them yet. */
+  readonly #begun = new Map<string, KnownBatch[]>();
   #failure: unknown;
   #bytesRead = 0;
   #lines = 0n;
+  #skipped = 0n;
   readonly #totals: BatchTotals = {
     accepted: 0n,
     rejected: 0n,
@@ -87,15 +111,23 @@ class Run {
 
   /** Reads a source to its end; its last batches may still be under way. */
   async take(source: Source): Promise<void> {
-    // A chain of its own for each run, so that the same input may be ingested again.
-    const root = createHash('sha256').update(randomUUID()).digest('hex');
-    const cut = { batchBytes: BATCH_BYTES, maxLine: this.#options.maxLine, flushMs: this.#options.flushMs };
-    for await (const batch of cutBatches(source.read(), root, cut)) {
+    const { maxLine, flushMs } = this.#options;
+    const cut = { batchBytes: BATCH_BYTES, maxLine, flushMs };
+    const { stop } = this.#deps;
+    for await (const batch of cutBatches(source.read(stop), rootKey(this.#options), cut, this.#lookup)) {
+      if (stop?.aborted && (!source.once || batch.unfinished)) return;
       this.#bytesRead += batch.bytes;
-      if (batch.lines > 0) await this.#start(source, batch);
+      if (batch.known?.committed) this.#skip(batch);
+      else if (batch.lines > 0) await this.#start(source, batch);
       if (this.#failure !== undefined) throw this.#failure;
     }
   }
+
+  readonly #lookup: Lookup = async (previousKey, head) => {
+    const begun = this.#begun.get(previousKey + head) ?? [];
+    if (this.#options.dryRun) return begun;
+    return [...begun, ...(await knownBatches(this.#deps.store, previousKey, head))];
+  };
 
   /** Waits for the batches under way. */
   async settle(): Promise<void> {
@@ -109,51 +141,52 @@ class Run {
   }
 
   /** Spools a batch and writes it in the background, no more at once than the store takes. */
-  async #start(source: Source, batch: Batch): Promise<void> {
-    const attempt = 1;
-    const entry: LedgerEntry = {
-      batchId: `${batch.key}#${attempt}`,
-      // Its pieces are on disk in a moment, and their buffer is used again.
-      batch: { ...batch, pieces: [] },
-      attempt,
+  async #start(source: Source, { pieces, known, ...batch }: Batch): Promise<void> {
+    const { store, now } = this.#deps;
+    const entry = {
+      ...batch,
+      attempt: (known?.attempt ?? 0) + 1,
       source: source.name,
       owner: this.#owner,
       options: lineOptions(this.#options),
-      receivedAt: this.#deps.now(),
+      receivedAt: now(),
     };
-    const file = await spool(this.#deps.store.spoolDir, entry.batchId, batch);
-    while (this.#underWay.size >= this.#deps.store.parallelism) await Promise.race(this.#underWay);
-    if (this.#failure !== undefined) return file.remove();
-    const writing = this.#write(entry, file.path)
+    const path = await spool(store.spoolDir, batchId(entry.key, entry.attempt), pieces);
+    while (this.#underWay.size >= store.parallelism) await Promise.race(this.#underWay);
+    if (this.#failure !== undefined) return rm(path, { force: true });
+    this.#begin(batch, entry.attempt);
+    const writing = this.#write(entry, path)
+      .then(() => rm(path, { force: true }))
+      // What was begun and failed keeps its spool file: recovery may need it.
       .catch((error: unknown) => {
         this.#failure ??= error;
       })
-      .finally(() => file.remove())
       .finally(() => this.#underWay.delete(writing));
     this.#underWay.add(writing);
   }
 
-  async #write(entry: LedgerEntry, path: string): Promise<void> {
+  async #write(entry: Parameters<typeof writeAttempt>[1], path: string): Promise<void> {
     const { store, now } = this.#deps;
-    const landing: LandingBatch = {
-      ...entry,
-      path,
-      firstLine: entry.batch.firstLine,
-      crlf: entry.batch.crlf,
-      blank: entry.batch.blank,
-      cut: entry.batch.cut,
-    };
-    if (this.#options.dryRun) {
-      const verdicts = await store.judgeBatch(landing);
-      this.#add(entry.batch.lines, fromVerdicts(verdicts));
-      return;
-    }
-    await recordIntent(store, entry, now());
-    await store.writeBatch(landing);
-    const totals = await countBatch(store, entry);
-    assertWhole(entry, totals);
-    await recordCommit(store, entry, totals, now());
-    this.#add(entry.batch.lines, totals);
+    const totals = this.#options.dryRun
+      ? fromVerdicts(await store.judgeBatch({ ...entry, batchId: batchId(entry.key, entry.attempt), path }))
+      : await writeAttempt(store, entry, { path, now });
+    this.#add(entry.lines, totals);
+  }
+
+  #begin(
+    { previousKey, head, key, bytes, lines, sourceLines }: Omit<Batch, 'pieces' | 'known'>,
+    attempt: number,
+  ): void {
+    const begun = this.#begun.get(previousKey + head) ?? [];
+    // If it fails, so does the run, and nothing is said of those that were taken for the same.
+    begun.push({ key, bytes, lines, sourceLines, committed: true, attempt });
+    this.#begun.set(previousKey + head, begun);
+  }
+
+  #skip(batch: Batch): void {
+    this.#lines += BigInt(batch.lines);
+    this.#skipped += BigInt(batch.lines);
+    this.#deps.onProgress?.(this.summary(), this.#bytesRead);
   }
 
   #add(lines: number, totals: BatchTotals): void {
@@ -174,7 +207,7 @@ class Run {
       lines: this.#lines,
       accepted,
       rejected,
-      skipped: 0n,
+      skipped: this.#skipped,
       bytes_received: bytesReceived,
       bytes_ingested: bytesIngested,
       errors: Object.fromEntries(
@@ -184,11 +217,12 @@ class Run {
     };
   }
 
+  /** What the run leaves behind, one sentence. */
   kept(): string {
     if (this.#options.dryRun) return 'nothing was written (dry run)';
-    if (this.#lines === 0n) return 'nothing was ingested';
-    const { accepted, rejected } = this.#totals;
-    return `${this.#lines} lines were ingested before that and are safe (${accepted} accepted, ${rejected} rejected)`;
+    const done = this.#totals.accepted + this.#totals.rejected;
+    if (done === 0n) return 'nothing was ingested';
+    return `${done} lines before that are ingested and safe; the same command continues after them`;
   }
 }
 
@@ -213,16 +247,4 @@ function fromVerdicts(verdicts: readonly { error: string; lines: bigint; bytes: 
     bytesIngested: 0n,
     errors: Object.fromEntries(rejected.map((v) => [v.error, v.lines])),
   };
-}
-
-/** A batch counts only where all three tables hold all of it. */
-function assertWhole(
-  entry: LedgerEntry,
-  { accepted, rejected, metered }: BatchTotals & { metered: bigint },
-): void {
-  if (accepted + rejected === BigInt(entry.batch.lines) && metered === accepted) return;
-  throw new InfrasageError(
-    `batch ${entry.batchId} of ${entry.source} is not whole: of ${entry.batch.lines} lines, ${accepted} are in the firehose, ${metered} metered and ${rejected} in the dead letters`,
-    { hint: 'it was not committed; please report this with the output of infrasage --version' },
-  );
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { LineOptions, Store } from '../store/store.ts';
-import { sqlTime, uint64 } from '../store/store.ts';
-import type { Batch } from './batch.ts';
+import { type ProcessIdentity, processIdentity } from '../store/process.ts';
+import { type LineOptions, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import type { Batch, KnownBatch } from './batch.ts';
 
 /** What the rows of a batch add up to. */
 export interface BatchTotals {
@@ -15,26 +15,37 @@ export interface BatchTotals {
   errors: Record<string, bigint>;
 }
 
-/** A batch as the ledger knows it. */
-export interface LedgerEntry {
+/** One attempt at a batch, as the ledger knows it. */
+export interface LedgerEntry
+  extends Pick<
+    Batch,
+    | 'key'
+    | 'previousKey'
+    | 'head'
+    | 'bytes'
+    | 'firstLine'
+    | 'sourceLines'
+    | 'lines'
+    | 'crlf'
+    | 'blank'
+    | 'cut'
+  > {
   batchId: string;
-  batch: Batch;
   attempt: number;
   source: string;
-  owner: string;
+  owner: ProcessIdentity;
   options: LineOptions;
   /** ingested_at of every row of the batch: finds them without a scan. */
   receivedAt: Date;
 }
 
+export function batchId(key: string, attempt: number): string {
+  return `${key}#${attempt}`;
+}
+
 /** Writes the intent: durable before any row of the batch is. */
 export async function recordIntent(store: Store, entry: LedgerEntry, now: Date): Promise<void> {
-  await store.insert('infrasage_ingest_batches', {
-    ...ledgerRow(entry),
-    revision: 1,
-    state: 'pending',
-    recorded_at: sqlTime(now),
-  });
+  await record(store, entry, { revision: 1, state: 'pending' }, now);
 }
 
 /** Writes that all rows of the batch are stored. From here on it counts as ingested. */
@@ -44,32 +55,127 @@ export async function recordCommit(
   totals: BatchTotals,
   now: Date,
 ): Promise<void> {
+  const { accepted, rejected, bytesReceived, bytesIngested } = totals;
+  const sums = { accepted, rejected, bytes_received: bytesReceived, bytes_ingested: bytesIngested };
+  await record(store, entry, { revision: 2, state: 'committed', ...sums }, now);
+}
+
+/** Writes that no row of the batch is stored, and none will be under this attempt. */
+export async function recordAbort(store: Store, entry: LedgerEntry, now: Date): Promise<void> {
+  await record(store, entry, { revision: 2, state: 'aborted' }, now);
+}
+
+async function record(
+  store: Store,
+  entry: LedgerEntry,
+  outcome: Record<string, string | number | bigint>,
+  now: Date,
+): Promise<void> {
   await store.insert('infrasage_ingest_batches', {
-    ...ledgerRow(entry),
-    revision: 2,
-    state: 'committed',
-    accepted: totals.accepted,
-    rejected: totals.rejected,
-    bytes_received: totals.bytesReceived,
-    bytes_ingested: totals.bytesIngested,
+    batch_id: entry.batchId,
+    key: entry.key,
+    previous_key: entry.previousKey,
+    head: entry.head,
+    attempt: entry.attempt,
+    source: entry.source,
+    first_line: entry.firstLine,
+    source_lines: entry.sourceLines,
+    lines: entry.lines,
+    bytes: entry.bytes,
+    crlf: entry.crlf ? 1 : 0,
+    blank: entry.blank ? 1 : 0,
+    cut: JSON.stringify(entry.cut),
+    owner: JSON.stringify(entry.owner),
+    options: JSON.stringify(entry.options),
+    received_at: sqlTime(entry.receivedAt),
     recorded_at: sqlTime(now),
+    ...outcome,
   });
 }
 
-function ledgerRow({ batchId, batch, attempt, source, owner, options, receivedAt }: LedgerEntry) {
-  return {
-    batch_id: batchId,
-    key: batch.key,
-    previous_key: batch.previousKey,
-    attempt,
-    source,
-    first_line: batch.firstLine,
-    lines: batch.lines,
-    bytes: batch.bytes,
-    owner,
-    options: JSON.stringify(options),
-    received_at: sqlTime(receivedAt),
-  };
+const count = z.coerce.number().int();
+
+/** The batches after a key that start alike. Of several attempts at one, the last. */
+export async function knownBatches(store: Store, previousKey: string, head: string): Promise<KnownBatch[]> {
+  return store.query(
+    `SELECT key, any(b.bytes) AS bytes, any(b.lines) AS lines, any(b.source_lines) AS sourceLines,
+      countIf(b.state = 'committed') > 0 AS committed, max(b.attempt) AS attempt
+    FROM {{db}}.infrasage_ingest_batches AS b
+    WHERE previous_key = {previous_key:String} AND head = {head:String}
+    GROUP BY key`,
+    z.object({
+      key: z.string(),
+      bytes: count,
+      lines: count,
+      sourceLines: count,
+      committed: z.coerce.boolean(),
+      attempt: count,
+    }),
+    { previous_key: previousKey, head },
+  );
+}
+
+const json = <T>(schema: z.ZodType<T>) => z.string().transform((text) => schema.parse(JSON.parse(text)));
+
+const lineOptions = z.object({
+  tenant: z.string().nullable(),
+  defaultType: z.string().nullable(),
+  strict: z.boolean(),
+  assumeUtc: z.boolean(),
+  maxAgeSeconds: z.number().nullable(),
+  maxLine: z.number(),
+});
+
+const entryRow = z
+  .object({
+    batch_id: z.string(),
+    key: z.string(),
+    previous_key: z.string(),
+    head: z.string(),
+    attempt: count,
+    source: z.string(),
+    first_line: count,
+    source_lines: count,
+    lines: count,
+    bytes: count,
+    crlf: z.coerce.boolean(),
+    blank: z.coerce.boolean(),
+    cut: json(z.array(z.object({ line: z.number(), length: z.number() }))),
+    owner: json(processIdentity),
+    options: json(lineOptions),
+    received_at: utcTime,
+  })
+  .transform(
+    (row): LedgerEntry => ({
+      batchId: row.batch_id,
+      key: row.key,
+      previousKey: row.previous_key,
+      head: row.head,
+      attempt: row.attempt,
+      source: row.source,
+      firstLine: row.first_line,
+      sourceLines: row.source_lines,
+      lines: row.lines,
+      bytes: row.bytes,
+      crlf: row.crlf,
+      blank: row.blank,
+      cut: row.cut,
+      owner: row.owner,
+      options: row.options,
+      receivedAt: row.received_at,
+    }),
+  );
+
+/** The batches that were begun and of which it is not known what became. */
+export async function pendingBatches(store: Store): Promise<LedgerEntry[]> {
+  return store.query(
+    `SELECT batch_id, key, previous_key, head, attempt, source, first_line, source_lines, lines, bytes, crlf, blank,
+      cut, owner, options, received_at
+    FROM {{db}}.infrasage_ingest_batches FINAL
+    WHERE state = 'pending'
+    ORDER BY received_at, batch_id`,
+    entryRow,
+  );
 }
 
 /** Counts the stored rows of a batch in the firehose, the metering and the dead letters. */
@@ -78,12 +184,11 @@ export async function countBatch(
   { batchId, receivedAt }: Pick<LedgerEntry, 'batchId' | 'receivedAt'>,
 ): Promise<BatchTotals & { metered: bigint }> {
   const params = { batch_id: batchId, at: sqlTime(receivedAt) };
-  const ofBatch = `batch_id = {batch_id:String} AND ingested_at = toDateTime64({at:String}, 3, 'UTC')`;
   const [stored] = await store.query(
     `SELECT f.accepted AS accepted, f.received AS received, f.ingested AS ingested, m.metered AS metered
     FROM (SELECT count() AS accepted, sum(bytes_received) AS received, sum(bytes_ingested) AS ingested
-      FROM {{db}}.infrasage_raw_firehose WHERE ${ofBatch}) AS f,
-      (SELECT sum(event_count) AS metered FROM {{db}}.infrasage_usage_metering WHERE ${ofBatch}) AS m`,
+      FROM {{db}}.infrasage_raw_firehose WHERE ${OF_BATCH}) AS f,
+      (SELECT sum(event_count) AS metered FROM {{db}}.infrasage_usage_metering WHERE ${OF_BATCH}) AS m`,
     z.object({ accepted: uint64, received: uint64, ingested: uint64, metered: uint64 }),
     params,
   );
@@ -101,3 +206,29 @@ export async function countBatch(
     metered: stored?.metered ?? 0n,
   };
 }
+
+/** Whether all three tables hold all of a batch. */
+export function isWhole(
+  { lines }: Pick<LedgerEntry, 'lines'>,
+  { accepted, rejected, metered }: Awaited<ReturnType<typeof countBatch>>,
+): boolean {
+  return accepted + rejected === BigInt(lines) && metered === accepted;
+}
+
+/**
+ * Removes every row of a batch from the firehose, the metering and the dead
+ * letters, and returns when they are gone. May be repeated.
+ */
+export async function removeRows(
+  store: Store,
+  { batchId, receivedAt }: Pick<LedgerEntry, 'batchId' | 'receivedAt'>,
+): Promise<void> {
+  const params = { batch_id: batchId, at: sqlTime(receivedAt) };
+  const remove = (table: string, rows: string) =>
+    store.command(`ALTER TABLE {{db}}.${table} DELETE WHERE ${rows} SETTINGS mutations_sync = 2`, params);
+  await remove('infrasage_raw_firehose', OF_BATCH);
+  await remove('infrasage_usage_metering', OF_BATCH);
+  await remove('infrasage_dlq', 'batch_id = {batch_id:String}');
+}
+
+const OF_BATCH = `batch_id = {batch_id:String} AND ingested_at = toDateTime64({at:String}, 3, 'UTC')`;

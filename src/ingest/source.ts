@@ -1,6 +1,6 @@
 import { accessSync, constants, createReadStream, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { InfrasageError } from '../errors.ts';
@@ -9,15 +9,20 @@ import { InfrasageError } from '../errors.ts';
 export interface Source {
   /** As the operator named it; `-` for standard input. */
   name: string;
-  /** Its bytes, decompressed. A chunk is valid until the next is asked for. Throws an InfrasageError (exit 3) where it cannot be read to its end. */
-  read(): AsyncIterable<Uint8Array>;
+  /** Its bytes, decompressed. A chunk is valid until the next is asked for. Throws an InfrasageError (exit 3) where it cannot be read to its end; ends where stop is given. */
+  read(stop?: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Whether what was read of it cannot be read again. */
+  once: boolean;
 }
 
 const CHUNK = 1 << 20;
 
+/** Name of standard input as a source. */
+export const STDIN = '-';
+
 /** Standard input. */
 export function stdinSource(stdin: Readable): Source {
-  return { name: '-', read: () => readStream(stdin, 'standard input') };
+  return { name: STDIN, once: true, read: (stop) => readStream(stdin, 'standard input', stop) };
 }
 
 /**
@@ -28,13 +33,18 @@ export function fileSource(path: string): Source {
   let regular: boolean;
   try {
     const status = statSync(path);
-    if (status.isDirectory()) throw new InfrasageError(`${path} is a directory`, { hint: 'name the files in it' });
+    if (status.isDirectory())
+      throw new InfrasageError(`${path} is a directory`, { hint: 'name the files in it' });
     regular = status.isFile();
     accessSync(path, constants.R_OK);
   } catch (error) {
     throw readFailure(error, path);
   }
-  return { name: path, read: () => (regular ? readFile(path) : readStream(createReadStream(path), path)) };
+  return {
+    name: path,
+    once: !regular,
+    read: (stop) => (regular ? readFile(path) : readStream(createReadStream(path), path, stop)),
+  };
 }
 
 /** How bytes are compressed, told by how they start: gzip (also of several members) and zstd (also of several frames). */
@@ -82,7 +92,10 @@ async function* plainChunks(file: FileHandle): AsyncGenerator<Uint8Array> {
 }
 
 /** Input that cannot be read at a position: standard input, a named pipe. */
-async function* readStream(stream: Readable, name: string): AsyncGenerator<Uint8Array> {
+async function* readStream(stream: Readable, name: string, stop?: AbortSignal): AsyncGenerator<Uint8Array> {
+  // Waiting for a chunk that may never come ends only with the stream.
+  const end = () => stream.destroy();
+  stop?.addEventListener('abort', end);
   try {
     const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
     const head: Uint8Array[] = [];
@@ -97,7 +110,9 @@ async function* readStream(stream: Readable, name: string): AsyncGenerator<Uint8
     const whole = resumed(start, chunks);
     yield* decompressor(start)?.(whole) ?? whole;
   } catch (error) {
-    throw readFailure(error, name);
+    if (!stop?.aborted) throw readFailure(error, name);
+  } finally {
+    stop?.removeEventListener('abort', end);
   }
 }
 
@@ -108,16 +123,9 @@ async function* resumed(start: Buffer, rest: AsyncIterator<Uint8Array>): AsyncGe
 
 async function* gunzipped(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const gunzip = createGunzip({ chunkSize: CHUNK });
-  const feeding = (async () => {
-    for await (const chunk of chunks) {
-      if (!gunzip.write(chunk))
-        await new Promise((resolve) => gunzip.once('drain', resolve).once('close', resolve));
-      if (gunzip.destroyed) return;
-    }
-    gunzip.end();
-  })().catch((error: Error) => gunzip.destroy(error));
+  // A failure on either side ends the other, and comes out of the loop that reads.
+  pipeline(Readable.from(chunks, { objectMode: false }), gunzip, () => {});
   yield* gunzip as AsyncIterable<Uint8Array>;
-  await feeding;
 }
 
 async function* unzstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -149,28 +149,33 @@ ORDER BY (batch_id, line)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16;
 
 -- The batch ledger. A batch has one row a state, the highest revision wins:
--- 1 pending (written before its rows), 2 committed or aborted.
+-- 1 pending (durable before any row of the batch), 2 committed or aborted.
 CREATE TABLE IF NOT EXISTS {{db}}.infrasage_ingest_batches
 (
     batch_id       String COMMENT 'key#attempt',
     key            String COMMENT 'SHA-256, hex, of the previous key and the bytes of the batch',
     previous_key   String,
+    head           String COMMENT 'hash of the start of its first line',
     attempt        UInt32,
     revision       UInt8,
     state          LowCardinality(String),
     source         String,
     first_line     UInt64,
+    source_lines   UInt64 COMMENT 'lines it covers, blank ones included',
     lines          UInt64 COMMENT 'events in it: blank lines not counted',
     bytes          UInt64 COMMENT 'length of the input it covers, line endings included',
+    crlf           UInt8,
+    blank          UInt8,
+    cut            String COMMENT 'lines over the limit, JSON',
     accepted       UInt64,
     rejected       UInt64,
     bytes_received UInt64,
     bytes_ingested UInt64,
-    owner          String COMMENT 'process that wrote it: host, pid and start time',
+    owner          String COMMENT 'the process that wrote it, JSON: host, pid and start time',
     options        String COMMENT 'what the lines were validated with, JSON',
     received_at    DateTime64(3, 'UTC') COMMENT 'ingested_at of all its rows',
     recorded_at    DateTime64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree(revision)
-ORDER BY (key, attempt)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16;
+ORDER BY (previous_key, key, attempt)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

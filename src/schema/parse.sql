@@ -15,8 +15,9 @@
 WITH
     'Tuple(tenant_id LowCardinality(Nullable(String)), service_id LowCardinality(Nullable(String)), event_type LowCardinality(Nullable(String)), type LowCardinality(Nullable(String)), timestamp String, metric_name LowCardinality(Nullable(String)), value Nullable(Float64), body String, trace_id String, attributes Map(LowCardinality(String), String))' AS shape,
     ('tenant_id', 'service_id', 'event_type', 'type', 'timestamp', 'metric_name', 'value', 'body', 'trace_id', 'attributes') AS contract_fields,
-    -- first bytes of the JSON literals that are not strings: - 0-9 [ f n t {
-    (45, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 91, 102, 110, 116, 123) AS literal_start,
+    -- how the text of a JSON number, array, object or boolean starts, or reads
+    (45, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 91, 123) AS literal_start,
+    ('true', 'false') AS literal_word,
     -- what the engine's own reader of times takes right: it reads the year 0000 as none and at most 19 digits of a fraction
     '^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$' AS rfc3339_usual,
     '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$' AS rfc3339,
@@ -71,18 +72,18 @@ FROM
         *,
         -- sums of 0/1, not OR: OR would evaluate its arguments row by row
         (line_length > max_line) + (member_count = 0) + (ascii(line) != 123) + repeated_key
-            + bad_tenant + ifNull(ascii(e.tenant_id) IN literal_start, 0)
-            + bad_service + ifNull(ascii(e.service_id) IN literal_start, 0)
+            + bad_tenant + ifNull(ascii(e.tenant_id) IN literal_start, 0) + ifNull(e.tenant_id IN literal_word, 0)
+            + bad_service + ifNull(ascii(e.service_id) IN literal_start, 0) + ifNull(e.service_id IN literal_word, 0)
             + bad_type
-            + (NOT usual_time) + isNull(time) + (timestamp > latest) + (timestamp < oldest)
-            + ifNull(ascii(e.metric_name) IN literal_start, 0)
+            + isNull(time) + (timestamp > latest) + (timestamp < oldest)
+            + ifNull(ascii(e.metric_name) IN literal_start, 0) + ifNull(e.metric_name IN literal_word, 0)
             -- a value that is a string or a boolean; its key may be spelled with escapes
             + match(line, '"value"[ \\t\\r\\n]*:[ \\t\\r\\n]*["tf]') + (position(line, '\\u00') > 0)
             + (value_start NOT IN (0, 45, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 110))
             + (attributes_start NOT IN (0, 110, 123))
-            + (ascii(e.body) IN literal_start)
+            + (ascii(e.body) IN literal_start) + (e.body IN literal_word)
             -- no literal but an object or an array is longer than 25 bytes (-0.0000012345678901234567)
-            + (ascii(e.trace_id) IN literal_start AND (length(e.trace_id) <= 25 OR ascii(e.trace_id) IN (91, 123)))
+            + (ascii(e.trace_id) IN literal_start AND (length(e.trace_id) <= 25 OR ascii(e.trace_id) IN (91, 123))) + (e.trace_id IN literal_word)
             + (strict AND if(type IN ('log', 'event'), empty(e.body), isNull(e.metric_name) OR isNull(e.value)))
             > 0 AS suspect
     FROM

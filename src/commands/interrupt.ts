@@ -1,0 +1,21 @@
+/**
+ * Ctrl-C and SIGTERM for a command that can end cleanly: the first asks it to,
+ * the second ends the process at once, which recovery is made for.
+ */
+export function onInterrupt(): { signal: AbortSignal; dispose(): void } {
+  const controller = new AbortController();
+  const handler = () => {
+    // Not exit(): it would take the engine down with work under way.
+    if (controller.signal.aborted) process.kill(process.pid, 'SIGKILL');
+    controller.abort();
+  };
+  process.on('SIGINT', handler);
+  process.on('SIGTERM', handler);
+  return {
+    signal: controller.signal,
+    dispose: () => {
+      process.off('SIGINT', handler);
+      process.off('SIGTERM', handler);
+    },
+  };
+}

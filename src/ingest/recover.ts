@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { link, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isAlive, type ProcessIdentity } from '../store/process.ts';
+import type { Store } from '../store/store.ts';
+import {
+  batchId,
+  countBatch,
+  isWhole,
+  type LedgerEntry,
+  pendingBatches,
+  recordAbort,
+  recordCommit,
+  removeRows,
+} from './ledger.ts';
+import { STDIN } from './source.ts';
+import { spoolPath } from './spool.ts';
+import { writeAttempt } from './write.ts';
+
+/** What recovery did with the batches of processes that are gone. */
+export interface Recovery {
+  /** All their rows were there: committed as they are. */
+  committed: number;
+  /** Some rows were missing: removed, to be ingested anew with their input. */
+  aborted: number;
+  /** Removed, and ingested again from the spool, since standard input cannot be read again. */
+  redone: number;
+  /** Left alone: their process is alive. */
+  alive: number;
+  lines: { committed: bigint; aborted: bigint; redone: bigint };
+}
+
+/**
+ * Settles every batch that was begun by a process which is gone: whole ones
+ * are committed, others are removed from all tables and marked aborted. It
+ * may itself be interrupted at any point, and repeated.
+ */
+export async function recover(
+  store: Store,
+  { owner, now }: { owner: ProcessIdentity; now: () => Date },
+): Promise<Recovery> {
+  const done: Recovery = {
+    committed: 0,
+    aborted: 0,
+    redone: 0,
+    alive: 0,
+    lines: { committed: 0n, aborted: 0n, redone: 0n },
+  };
+  const pending = await pendingBatches(store);
+  for (const entry of pending) {
+    if (isAlive(entry.owner)) {
+      done.alive += 1;
+      continue;
+    }
+    // A redo that was interrupted leaves two attempts at one batch: the later one has what there is to settle.
+    const overtaken = pending.some((other) => other.key === entry.key && other.attempt > entry.attempt);
+    const outcome = overtaken ? await abort(store, entry, now) : await settle(store, entry, { owner, now });
+    done[outcome] += 1;
+    done.lines[outcome] += BigInt(entry.lines);
+  }
+  if (done.alive === 0) await clearSpool(store);
+  return done;
+}
+
+/** What recovery did, in one line; empty where there was nothing to do. */
+export function recoveryWords({ committed, aborted, redone, lines }: Recovery): string {
+  const parts = [
+    ...(committed > 0 ? [`${committed} found whole and committed (${lines.committed} lines)`] : []),
+    ...(redone > 0 ? [`${redone} ingested again from the spool (${lines.redone} lines)`] : []),
+    ...(aborted > 0 ? [`${aborted} removed (${lines.aborted} lines; ingest the same input again)`] : []),
+  ];
+  return parts.length === 0 ? '' : `recovered the batches of an interrupted run: ${parts.join(', ')}`;
+}
+
+async function abort(store: Store, entry: LedgerEntry, now: () => Date): Promise<'aborted'> {
+  await removeRows(store, entry);
+  await recordAbort(store, entry, now());
+  return 'aborted';
+}
+
+async function settle(
+  store: Store,
+  entry: LedgerEntry,
+  { owner, now }: { owner: ProcessIdentity; now: () => Date },
+): Promise<'committed' | 'aborted' | 'redone'> {
+  const found = await countBatch(store, entry);
+  if (isWhole(entry, found)) {
+    await recordCommit(store, entry, found, now());
+    return 'committed';
+  }
+  const spooled = spoolPath(store.spoolDir, entry.batchId);
+  if (entry.source !== STDIN || !(await isIntact(spooled, entry))) return abort(store, entry, now);
+  await removeRows(store, entry);
+  const again = { ...entry, attempt: entry.attempt + 1, owner, receivedAt: now() };
+  // The lines have two names, and the intent of the next attempt stands before this one is closed:
+  // at no moment would a crash leave them without a pending batch that has a spool file.
+  const path = spoolPath(store.spoolDir, batchId(again.key, again.attempt));
+  await link(spooled, path).catch(ignoreExisting);
+  await writeAttempt(store, again, { path, now, afterIntent: () => recordAbort(store, entry, now()) });
+  return 'redone';
+}
+
+function ignoreExisting(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EEXIST') throw error;
+}
+
+/** Whether a spool file holds what was read: after a power failure it may not. */
+async function isIntact(path: string, entry: LedgerEntry): Promise<boolean> {
+  const hash = createHash('sha256').update(entry.previousKey);
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  } catch {
+    return false;
+  }
+  // Where lines were cut, the file is not the input itself; that it is there must do.
+  return entry.cut.length > 0 || hash.digest('hex') === entry.key;
+}
+
+/** Removes what processes that are gone have left in the spool: every batch of theirs is settled. */
+async function clearSpool(store: Store): Promise<void> {
+  for (const name of await readdir(store.spoolDir)) await rm(join(store.spoolDir, name), { force: true });
+}

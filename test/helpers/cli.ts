@@ -1,0 +1,160 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable, type Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+
+const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
+const BUILT = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+
+/** What the program reads: bytes or a stream through a pipe, a file as its descriptor, or nothing. */
+export type Stdin = Buffer | string | Readable | { file: string };
+
+export interface RunOptions {
+  stdin?: Stdin;
+  /** Added to a clean environment: PATH, HOME, TMPDIR and NO_COLOR. undefined removes a variable. */
+  env?: Record<string, string | undefined>;
+  /** Whether --data-dir of the sandbox goes first; default true. */
+  dataDir?: boolean;
+  /** Whether the reader of its standard output goes away at once. */
+  closeStdout?: boolean;
+}
+
+export interface CliResult {
+  /** null where a signal ended it. */
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** A program that is still running. */
+export interface Running {
+  pid: number;
+  stdin: Writable;
+  child: ChildProcess;
+  done: Promise<CliResult>;
+}
+
+/** A folder of its own for one test, with a data directory in it that is not there yet. */
+export interface Sandbox {
+  folder: string;
+  dataDir: string;
+  /** Where the program makes temporary files. */
+  tmp: string;
+  /** Writes a file into the folder; returns its path. */
+  file(name: string, content: Buffer | string): string;
+  run(args: readonly string[], options?: RunOptions): Promise<CliResult>;
+  /** Starts the program with an open pipe as its standard input. */
+  start(args: readonly string[], options?: Omit<RunOptions, 'stdin'>): Running;
+  /** Runs a command that must succeed, and parses what it prints with --json. */
+  json<T>(args: readonly string[], options?: RunOptions): Promise<T>;
+  /** Ends what is still running and removes the folder. */
+  remove(): void;
+}
+
+export function sandbox(): Sandbox {
+  if (!existsSync(BUILT)) throw new Error('the program is not built: npm run build');
+  const folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
+  const dataDir = join(folder, 'data');
+  const tmp = join(folder, 'tmp');
+  mkdirSync(tmp);
+  const alive = new Set<ChildProcess>();
+
+  const launch = (args: readonly string[], stdio: 'ignore' | 'pipe' | number, options: RunOptions) => {
+    const all = options.dataDir === false ? args : ['--data-dir', dataDir, ...args];
+    const child = spawn(process.execPath, [BIN, ...all], {
+      cwd: folder,
+      env: environment(folder, tmp, options.env),
+      stdio: [stdio, 'pipe', 'pipe'],
+    });
+    alive.add(child);
+    child.once('close', () => alive.delete(child));
+    if (options.closeStdout) child.stdout?.destroy();
+    return { child, done: outcome(child) };
+  };
+
+  const box: Sandbox = {
+    folder,
+    dataDir,
+    tmp,
+    file(name, content) {
+      const path = join(folder, name);
+      writeFileSync(path, content);
+      return path;
+    },
+    async run(args, options = {}) {
+      const { stdin } = options;
+      if (stdin === undefined) return launch(args, 'ignore', options).done;
+      if (isFile(stdin)) {
+        const descriptor = openSync(stdin.file, 'r');
+        try {
+          return await launch(args, descriptor, options).done;
+        } finally {
+          closeSync(descriptor);
+        }
+      }
+      const { child, done } = launch(args, 'pipe', options);
+      const source = stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]);
+      // A program that ends before it has read everything closes its end of the pipe.
+      child.stdin?.on('error', () => source.destroy());
+      if (child.stdin) source.pipe(child.stdin);
+      return done;
+    },
+    start(args, options = {}) {
+      const { child, done } = launch(args, 'pipe', options);
+      if (!child.stdin || child.pid === undefined) throw new Error('the program did not start');
+      child.stdin.on('error', () => {});
+      return { pid: child.pid, stdin: child.stdin, child, done };
+    },
+    async json<T>(args: readonly string[], options: RunOptions = {}): Promise<T> {
+      const { status, stdout, stderr } = await box.run([...args, '--json'], options);
+      if (status !== 0) throw new Error(`infrasage ${args.join(' ')} ended with ${status}: ${stderr}`);
+      return JSON.parse(stdout) as T;
+    },
+    remove() {
+      for (const child of alive) child.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  return box;
+}
+
+/** Runs a test with a sandbox of its own. */
+export async function withDataDir<T>(use: (box: Sandbox) => Promise<T>): Promise<T> {
+  const box = sandbox();
+  try {
+    return await use(box);
+  } finally {
+    box.remove();
+  }
+}
+
+/** Looks again and again until something is so; the time limit of the test bounds it. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+function environment(home: string, tmp: string, added: RunOptions['env'] = {}): Record<string, string> {
+  const all = { PATH: process.env.PATH, HOME: home, TMPDIR: tmp, NO_COLOR: '1', ...added };
+  return Object.fromEntries(
+    Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+function outcome(child: ChildProcess): Promise<CliResult> {
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
+  child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (status) =>
+      resolve({ status, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() }),
+    );
+  });
+}
+
+function isFile(stdin: Stdin): stdin is { file: string } {
+  return typeof stdin === 'object' && 'file' in stdin;
+}
