@@ -75,6 +75,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
         { key: 'found', title: 'Found', kind: 'text' },
         { key: 'expected', title: 'Expected', kind: 'text' },
       ],
+      wrap: true,
       title: `Dead letter ${letter.id}: ${letter.message}`,
       notes: [
         `Source: ${letter.source === '-' ? 'standard input' : letter.source}, line ${formatCount(letter.line)}, received ${isoTime(letter.receivedAt)}`,

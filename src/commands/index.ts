@@ -28,6 +28,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'alerts', summary: 'add, list and remove usage thresholds', load: () => import('./alerts.ts') },
   { name: 'dlq', summary: 'list and explain rejected lines (dead letters)', load: () => import('./dlq.ts') },
   {
+    name: 'verify',
+    summary: 'prove the figures from the stored rows',
+    load: () => import('./verify.ts'),
+  },
+  {
     name: 'recover',
     summary: 'settle the batches of interrupted runs (every command does it first)',
     load: () => import('./recover.ts'),

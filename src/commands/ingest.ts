@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { tenantId } from '../config.ts';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
-import { type IngestSummary, ingest as ingestSources } from '../ingest/ingest.ts';
+import { BATCH_BYTES, type IngestSummary, ingest as ingestSources } from '../ingest/ingest.ts';
+import { MAX_BUFFER } from '../ingest/input.ts';
 import { fileSource, type Source, stdinSource } from '../ingest/source.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
@@ -28,6 +29,11 @@ const optionsSchema = z.object({
     .min(2, '--max-line must be at least 2 bytes')
     .max(MAX_LINE_LIMIT, `--max-line must be at most ${MAX_LINE_LIMIT} bytes`)
     .default(1024 * 1024),
+  batchBytes: z.coerce
+    .number({ error: '--batch-bytes must be a number of bytes' })
+    .int('--batch-bytes must be a whole number of bytes')
+    .max(MAX_BUFFER, `--batch-bytes must be at most ${MAX_BUFFER}`)
+    .default(BATCH_BYTES),
   dryRun: z.boolean().default(false),
   allowDuplicates: z.boolean().default(false),
   strictExit: z.boolean().default(false),
@@ -48,6 +54,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option('--dry-run', 'validate and report, write nothing')
     .option('--allow-duplicates', 'ingest again what was ingested before')
     .option('--strict-exit', 'exit 1 where lines were rejected')
+    .option(
+      '--batch-bytes <bytes>',
+      'input written at once, default 32000000; less needs less memory and is slower',
+    )
     .option('--flush-interval <ms>', 'write slow input after this many milliseconds, default 1000');
   examples(command, [
     'infrasage ingest < events.ndjson',
@@ -59,6 +69,12 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const parsed = optionsSchema.safeParse(given);
     if (!parsed.success) throw usageError(parsed.error.issues[0]?.message ?? 'wrong options');
     const options = parsed.data;
+    if (options.batchBytes < options.maxLine + 2) {
+      throw usageError(
+        '--batch-bytes must be more than --max-line',
+        'a batch holds at least one line and its ending',
+      );
+    }
     const sources = inputs(files, context.io.stdin);
     const tenant = context.config.tenant === undefined ? null : tenantId.parse(context.config.tenant);
     const progress = ingestProgress(context, files);
@@ -70,6 +86,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       maxAgeSeconds:
         options.maxAge === undefined ? null : Math.round(parseSpan(options.maxAge, '--max-age') / 1000),
       maxLine: options.maxLine,
+      batchBytes: options.batchBytes,
       dryRun: options.dryRun,
       allowDuplicates: options.allowDuplicates,
       flushMs: flushInterval(options.flushInterval),

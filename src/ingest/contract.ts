@@ -50,7 +50,7 @@ export interface ContractOptions {
 /** A rule that a line breaks. */
 export interface Violation {
   code: ErrorCode;
-  /** The field concerned; empty for the line as a whole. */
+  /** The field concerned, or the repeated key; empty for the line as a whole. */
   path: string;
   /** One plain sentence, without a full stop. */
   message: string;
@@ -67,6 +67,8 @@ const FOUND_LENGTH = 80;
 const codeSchema = z.enum(ERROR_CODES);
 const typeSchema = z.enum(EVENT_TYPES, 'is not one of the event types');
 const textSchema = z.string('is not a string');
+const objectSchema = z.record(z.string(), z.unknown(), 'is not an object');
+const dateSchema = z.iso.date();
 
 /** A name: lengths are in Unicode code points, control characters those of the category Cc. */
 function nameSchema(limit: number) {
@@ -89,7 +91,7 @@ function fieldsSchema(assumeUtc: boolean) {
     value: z.number('is not a number').optional(),
     body: textSchema.optional(),
     trace_id: textSchema.optional(),
-    attributes: z.record(z.string(), z.unknown(), 'is not an object').optional(),
+    attributes: objectSchema.optional(),
   });
 }
 
@@ -143,38 +145,20 @@ const EXPECTED: Record<string, string> = {
  */
 export function explain(line: Uint8Array, options: ContractOptions): Violation[] {
   if (line.length > options.maxLine) {
-    return [
-      {
-        code: 'line_too_long',
-        path: '',
-        message: 'the line is too long',
-        found: `${line.length} bytes`,
-        expected: `at most ${options.maxLine} bytes`,
-      },
-    ];
+    const found = `${line.length} bytes`;
+    const expected = `at most ${options.maxLine} bytes`;
+    return [{ code: 'line_too_long', path: '', message: 'the line is too long', found, expected }];
   }
   const json = readJson(line);
   if (!json.valid) {
-    return [
-      {
-        code: 'invalid_json',
-        path: '',
-        message: `the line is not valid JSON: ${json.reason}`,
-        found: excerpt(json.near),
-        expected: 'one JSON object in UTF-8',
-      },
-    ];
+    const message = `the line is not valid JSON: ${json.reason}`;
+    const found = excerpt(json.near);
+    return [{ code: 'invalid_json', path: '', message, found, expected: 'one JSON object in UTF-8' }];
   }
-  if (typeof json.value !== 'object' || json.value === null || Array.isArray(json.value)) {
-    return [
-      {
-        code: 'not_an_object',
-        path: '',
-        message: 'the line is valid JSON but not an object',
-        found: shown(json.value),
-        expected: 'one JSON object',
-      },
-    ];
+  if (!objectSchema.safeParse(json.value).success) {
+    const message = 'the line is valid JSON but not an object';
+    const found = shown(json.value);
+    return [{ code: 'not_an_object', path: '', message, found, expected: 'one JSON object' }];
   }
 
   const violations: Violation[] = [];
@@ -182,7 +166,7 @@ export function explain(line: Uint8Array, options: ContractOptions): Violation[]
   if (repeated !== undefined) {
     violations.push({
       code: 'duplicate_key',
-      path: repeated,
+      path: excerpt(repeated),
       message: 'a top-level key occurs more than once',
       found: excerpt(json.repeated.map((key) => JSON.stringify(key)).join(', ')),
       expected: 'each top-level key once',
@@ -202,7 +186,7 @@ export function parseTimestamp(text: string, assumeUtc: boolean): number | undef
     /^(\d{4}-\d{2}-\d{2})([Tt ])((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d+))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?$/.exec(
       text,
     ) ?? [];
-  if (!z.iso.date().safeParse(date).success || (!assumeUtc && (gap === ' ' || offset === undefined))) {
+  if (!dateSchema.safeParse(date).success || (!assumeUtc && (gap === ' ' || offset === undefined))) {
     return undefined;
   }
   const local = Date.parse(`${date}T${time}.${fraction.slice(0, 3).padEnd(3, '0')}Z`);
@@ -271,21 +255,13 @@ function explainAge(timestamp: unknown, options: ContractOptions): Violation[] {
   const oldest = options.maxAgeMs ? Math.max(EARLIEST_MS, received - options.maxAgeMs) : EARLIEST_MS;
   const seen = { path: 'timestamp', found: shown(timestamp) };
   if (time > latest) {
-    return [
-      {
-        code: 'timestamp_in_future',
-        ...seen,
-        message: 'timestamp is more than 24 hours after the line was received',
-        expected: `at most ${isoTime(latest)}`,
-      },
-    ];
+    const message = 'timestamp is more than 24 hours after the line was received';
+    return [{ code: 'timestamp_in_future', ...seen, message, expected: `at most ${isoTime(latest)}` }];
   }
   if (time < oldest) {
-    const reason =
-      oldest === EARLIEST_MS
-        ? 'timestamp is before the year 2000'
-        : 'timestamp is older than the age allowed';
-    return [{ code: 'timestamp_too_old', ...seen, message: reason, expected: `at least ${isoTime(oldest)}` }];
+    const reason = oldest === EARLIEST_MS ? 'before the year 2000' : 'older than the age allowed';
+    const message = `timestamp is ${reason}`;
+    return [{ code: 'timestamp_too_old', ...seen, message, expected: `at least ${isoTime(oldest)}` }];
   }
   return [];
 }

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { InfrasageError } from '../errors.ts';
+import { batchId } from '../store/batch-id.ts';
 import { type ProcessIdentity, thisProcess } from '../store/process.ts';
 import type { LineOptions, Store } from '../store/store.ts';
 import { type Batch, cutBatches, type KnownBatch, type Lookup } from './batch.ts';
-import { type BatchTotals, batchId, knownBatches } from './ledger.ts';
+import { type BatchTotals, knownBatches } from './ledger.ts';
 import type { Source } from './source.ts';
 import { spool } from './spool.ts';
 import { writeAttempt } from './write.ts';
@@ -14,13 +15,15 @@ import { writeAttempt } from './write.ts';
  * time of a statement (0.06 CPU-seconds) more often: of 8, 16, 32 and 64 MB,
  * the last two were fastest and within 10 % of each other.
  */
-const BATCH_BYTES = 32_000_000;
+export const BATCH_BYTES = 32_000_000;
 
 export interface IngestOptions extends LineOptions {
   /** Validate and report, write nothing. */
   dryRun: boolean;
   /** Ingest again what the ledger has already, as a chain of its own. */
   allowDuplicates: boolean;
+  /** Input of one batch, bytes; more than maxLine. */
+  batchBytes: number;
   /** Milliseconds after which slow input is written. */
   flushMs: number;
 }
@@ -111,10 +114,9 @@ class Run {
 
   /** Reads a source to its end; its last batches may still be under way. */
   async take(source: Source): Promise<void> {
-    const { maxLine, flushMs } = this.#options;
-    const cut = { batchBytes: BATCH_BYTES, maxLine, flushMs };
     const { stop } = this.#deps;
-    for await (const batch of cutBatches(source.read(stop), rootKey(this.#options), cut, this.#lookup)) {
+    const root = rootKey(this.#options);
+    for await (const batch of cutBatches(source.read(stop), root, this.#options, this.#lookup)) {
       if (stop?.aborted && (!source.once || batch.unfinished)) return;
       this.#bytesRead += batch.bytes;
       if (batch.known?.committed) this.#skip(batch);

@@ -1,6 +1,9 @@
 export const LF = 10;
 const CR = 13;
 
+/** The largest buffer, and so the largest batch. */
+export const MAX_BUFFER = 64_000_000;
+
 /**
  * The bytes of a source, gathered in one buffer that is used again and again.
  * What it hands out is valid until the next call.
@@ -8,7 +11,7 @@ const CR = 13;
 export class Input {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #flushMs: number;
-  readonly #buffer: Buffer;
+  #buffer: Buffer;
   /** Bytes in the buffer, and how many of them, from its start, were handed out. */
   #filled = 0;
   #taken = 0;
@@ -64,9 +67,14 @@ export class Input {
     return this.#buffer.subarray(0, this.#taken);
   }
 
-  /** The bytes from where lines() started, this many; undefined where the source, or the buffer, has fewer. */
+  /** The bytes from where lines() started, this many; undefined where the source has fewer, or for more than MAX_BUFFER. */
   async peek(length: number): Promise<Uint8Array | undefined> {
-    if (length > this.#buffer.length) return undefined;
+    if (length > MAX_BUFFER) return undefined;
+    if (length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(length);
+      this.#buffer.copy(larger, 0, 0, this.#filled);
+      this.#buffer = larger;
+    }
     while (this.#filled < length && (await this.#fill())) {}
     return this.#filled < length ? undefined : this.#buffer.subarray(0, length);
   }

@@ -39,10 +39,6 @@ export interface LedgerEntry
   receivedAt: Date;
 }
 
-export function batchId(key: string, attempt: number): string {
-  return `${key}#${attempt}`;
-}
-
 /** Writes the intent: durable before any row of the batch is. */
 export async function recordIntent(store: Store, entry: LedgerEntry, now: Date): Promise<void> {
   await record(store, entry, { revision: 1, state: 'pending' }, now);

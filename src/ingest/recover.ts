@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { link, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { batchId } from '../store/batch-id.ts';
 import { isAlive, type ProcessIdentity } from '../store/process.ts';
 import type { Store } from '../store/store.ts';
 import {
-  batchId,
   countBatch,
   isWhole,
   type LedgerEntry,
@@ -31,6 +31,14 @@ export interface Recovery {
   lines: { committed: bigint; aborted: bigint; redone: bigint };
 }
 
+export interface RecoveryDeps {
+  /** Who recovers: owns what is ingested again. */
+  owner: ProcessIdentity;
+  now: () => Date;
+  /** Whether the owner of a batch is still running. */
+  alive?: (owner: ProcessIdentity) => boolean;
+}
+
 /**
  * Settles every batch that was begun by a process which is gone: whole ones
  * are committed, others are removed from all tables and marked aborted. It
@@ -38,7 +46,7 @@ export interface Recovery {
  */
 export async function recover(
   store: Store,
-  { owner, now }: { owner: ProcessIdentity; now: () => Date },
+  { owner, now, alive = isAlive }: RecoveryDeps,
 ): Promise<Recovery> {
   const done: Recovery = {
     committed: 0,
@@ -49,7 +57,7 @@ export async function recover(
   };
   const pending = await pendingBatches(store);
   for (const entry of pending) {
-    if (isAlive(entry.owner)) {
+    if (alive(entry.owner)) {
       done.alive += 1;
       continue;
     }
@@ -82,7 +90,7 @@ async function abort(store: Store, entry: LedgerEntry, now: () => Date): Promise
 async function settle(
   store: Store,
   entry: LedgerEntry,
-  { owner, now }: { owner: ProcessIdentity; now: () => Date },
+  { owner, now }: RecoveryDeps,
 ): Promise<'committed' | 'aborted' | 'redone'> {
   const found = await countBatch(store, entry);
   if (isWhole(entry, found)) {

@@ -1,8 +1,8 @@
 import { InfrasageError } from '../errors.ts';
+import { batchId } from '../store/batch-id.ts';
 import type { Store } from '../store/store.ts';
 import {
   type BatchTotals,
-  batchId,
   countBatch,
   isWhole,
   type LedgerEntry,

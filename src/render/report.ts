@@ -25,6 +25,8 @@ export interface Report {
   columns: readonly Column[];
   /** One line over the table, for people. */
   title?: string;
+  /** In the table, text that does not fit is wrapped, not shortened. */
+  wrap?: boolean;
   /** Lines under the table, for people: totals, notes, what to do next. */
   notes?: readonly string[];
 }

@@ -20,6 +20,8 @@ export function renderTable(report: Report, { width, color }: { width: number; c
       head: report.columns.map((column) => chalk.cyan(column.title)),
       colAligns: report.columns.map((column) => (column.kind === 'text' ? 'left' : 'right')),
       colWidths: columnWidths(report.columns, cells, width),
+      wordWrap: report.wrap ?? false,
+      wrapOnWordBoundary: true,
       chars: { ...NO_BORDERS },
       style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
     });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { shortId } from '../store/batch-id.ts';
 import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 
 export interface DeadLetter {
@@ -43,9 +44,7 @@ const letterRow = z
     }),
   );
 
-/** Characters of a batch's key in an id: 48 bits, so that ids stay short and do not meet. */
-const KEY_LENGTH = 12;
-const ID = `concat(substring(batch_id, 1, ${KEY_LENGTH}), '.', splitByChar('#', batch_id)[2], '-', toString(d.line))`;
+const ID = `concat(${shortId('toString(batch_id)')}, '-', toString(d.line))`;
 // base64, so that any bytes survive the way through JSON
 const LETTER = `${ID} AS id, received_at, tenant_id, error, message, base64Encode(raw) AS raw, source, d.line AS line, batch_id`;
 

@@ -1,0 +1,125 @@
+import { EXIT, usageError } from '../errors.ts';
+import type { Report, Row } from '../render/report.ts';
+import { formatCount, plural } from '../render/text.ts';
+import { isoTime } from '../reports/period.ts';
+import { planRepairs, type Repair, repair } from '../verify/repair.ts';
+import { type Verification, verify } from '../verify/verify.ts';
+import { type CommandModule, examples } from './command.ts';
+
+export const configure: CommandModule['configure'] = (command, act) => {
+  command
+    .option('--repair', 'make the metering anew from the firehose where they differ')
+    .option('--dry-run', 'with --repair: only say what it would change');
+  examples(command, ['infrasage verify', 'infrasage verify --repair --dry-run', 'infrasage verify --json']);
+  act<{ repair?: boolean; dryRun?: boolean }>(command, async (context, options) => {
+    if (options.dryRun && !options.repair)
+      throw usageError('--dry-run goes with --repair', 'verify alone changes nothing');
+    const store = await context.store();
+    const repairs = options.repair ? await planRepairs(store) : [];
+    if (options.dryRun) {
+      await context.print(repairReport(repairs, true));
+      return repairs.length > 0 ? EXIT.finding : EXIT.ok;
+    }
+    await repair(store, repairs, context.now);
+    const found = await verify(store);
+    // People see both tables; other formats are one document, which has the repairs in it.
+    if (options.repair && context.config.format === 'table')
+      await context.print(repairReport(repairs, false));
+    await context.print(verificationReport(found, repairs));
+    return found.checks.some((check) => check.differences > 0n) ? EXIT.finding : EXIT.ok;
+  });
+};
+
+function verificationReport(
+  { checks, differences, foreignRows, pendingBatches }: Verification,
+  repairs: readonly Repair[],
+): Report {
+  const total = checks.reduce((sum, check) => sum + check.differences, 0n);
+  const data = {
+    ok: total === 0n,
+    checks,
+    differences,
+    foreign_rows: foreignRows,
+    pending_batches: pendingBatches,
+    repairs: repairs.map(repairCells),
+  };
+  const notes = [
+    ...(foreignRows > 0n
+      ? [`${plural(foreignRows, 'row')} in the firehose were written by others, and are metered.`]
+      : []),
+    ...(pendingBatches > 0n
+      ? [`${plural(pendingBatches, 'batch', 'batches')} pending: infrasage recover`]
+      : []),
+  ];
+  if (total === 0n) {
+    return {
+      data,
+      rows: checks.map(({ name, compared, rows, groups }) => ({ check: name, compared, groups, rows })),
+      columns: [
+        { key: 'check', title: 'Check', kind: 'text', whole: true },
+        { key: 'compared', title: 'Compared', kind: 'text' },
+        { key: 'groups', title: 'Groups', kind: 'count' },
+        { key: 'rows', title: 'Rows', kind: 'count' },
+      ],
+      wrap: true,
+      notes: ['Everything agrees.', ...notes],
+    };
+  }
+  return {
+    data,
+    rows: differences.map((difference) => ({ ...difference })),
+    columns: [
+      { key: 'check', title: 'Check', kind: 'text', whole: true },
+      { key: 'where', title: 'Where', kind: 'text' },
+      { key: 'what', title: 'What', kind: 'text' },
+      { key: 'expected', title: 'Expected', kind: 'count' },
+      { key: 'found', title: 'Found', kind: 'count' },
+    ],
+    wrap: true,
+    title: `${formatCount(total)} figures do not agree`,
+    notes: [
+      ...(differences.some((difference) => difference.check === 'metering')
+        ? [
+            'To make the metering anew from the firehose: infrasage verify --repair --dry-run, then without --dry-run',
+          ]
+        : []),
+      ...notes,
+    ],
+  };
+}
+
+function repairReport(repairs: readonly Repair[], dryRun: boolean): Report {
+  const rows = repairs.map(repairCells);
+  return {
+    data: { dry_run: dryRun, repairs: rows },
+    rows,
+    columns: [
+      { key: 'tenant_id', title: 'Tenant', kind: 'text' },
+      { key: 'hour', title: 'Hour (UTC)', kind: 'text', whole: true },
+      { key: 'event_type', title: 'Type', kind: 'text' },
+      { key: 'events_before', title: 'Events', kind: 'count' },
+      { key: 'events_after', title: 'become', kind: 'count' },
+      { key: 'bytes_before', title: 'Bytes', kind: 'bytes' },
+      { key: 'bytes_after', title: 'become', kind: 'bytes' },
+    ],
+    notes: [
+      repairs.length === 0
+        ? 'The metering agrees with the firehose: nothing to repair.'
+        : dryRun
+          ? 'Nothing was changed (dry run).'
+          : 'Changed as above; the record is in infrasage_repairs.',
+    ],
+  };
+}
+
+function repairCells(repair: Repair): Row {
+  return {
+    tenant_id: repair.tenantId,
+    hour: isoTime(repair.hour),
+    event_type: repair.eventType,
+    events_before: repair.eventsBefore,
+    events_after: repair.eventsAfter,
+    bytes_before: repair.bytesBefore,
+    bytes_after: repair.bytesAfter,
+  };
+}
