@@ -1,5 +1,5 @@
 import type { Config } from './config.ts';
-import { EXIT, type ExitStatus } from './errors.ts';
+import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
 import { type Io, write } from './io.ts';
 import { render } from './render/index.ts';
 import type { Report } from './render/report.ts';
@@ -30,11 +30,28 @@ export class Context {
     this.#command = command;
   }
 
-  /** The store, with what interrupted runs left behind settled, so that no report shows half a batch. */
+  /**
+   * The store for a command that reads: what interrupted runs left behind is
+   * settled, so that no report shows half a batch; where that cannot be done
+   * (a full disk), it says so and reads on.
+   */
   async store(): Promise<Store> {
-    const opened = this.#store;
     const store = await this.unsettledStore();
-    if (!opened) await this.#settle(store);
+    try {
+      await this.#settle(store);
+    } catch (error) {
+      if (!(error instanceof InfrasageError)) throw error;
+      await this.say(
+        `an interrupted run could not be settled (${error.message}): the figures may hold part of a batch`,
+      );
+    }
+    return store;
+  }
+
+  /** The store for a command that writes: throws where what interrupted runs left behind cannot be settled. */
+  async storeToWrite(): Promise<Store> {
+    const store = await this.unsettledStore();
+    await this.#settle(store);
     return store;
   }
 

@@ -102,7 +102,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     let summary: IngestSummary;
     try {
       // Validation needs the engine but none of its data: a dry run touches no data directory.
-      summary = options.dryRun ? await withTemporaryStore(run) : await run(await context.store());
+      summary = options.dryRun ? await withTemporaryStore(run) : await run(await context.storeToWrite());
     } finally {
       progress.stop();
       interrupt.dispose();

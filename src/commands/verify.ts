@@ -14,7 +14,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
   act<{ repair?: boolean; dryRun?: boolean }>(command, async (context, options) => {
     if (options.dryRun && !options.repair)
       throw usageError('--dry-run goes with --repair', 'verify alone changes nothing');
-    const store = await context.store();
+    const store = options.repair ? await context.storeToWrite() : await context.store();
     const repairs = options.repair ? await planRepairs(store) : [];
     if (options.dryRun) {
       await context.print(repairReport(repairs, true));

@@ -149,6 +149,7 @@ class Run {
       ...batch,
       attempt: (known?.attempt ?? 0) + 1,
       source: source.name,
+      once: source.once,
       owner: this.#owner,
       options: lineOptions(this.#options),
       receivedAt: now(),
@@ -159,9 +160,10 @@ class Run {
     this.#begin(batch, entry.attempt);
     const writing = this.#write(entry, path)
       .then(() => rm(path, { force: true }))
-      // What was begun and failed keeps its spool file: recovery may need it.
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
         this.#failure ??= error;
+        // Recovery needs the spool file of what cannot be read again, and no other.
+        if (!source.once) await rm(path, { force: true });
       })
       .finally(() => this.#underWay.delete(writing));
     this.#underWay.add(writing);
@@ -223,8 +225,9 @@ class Run {
   kept(): string {
     if (this.#options.dryRun) return 'nothing was written (dry run)';
     const done = this.#totals.accepted + this.#totals.rejected;
-    if (done === 0n) return 'nothing was ingested';
-    return `${done} lines before that are ingested and safe; the same command continues after them`;
+    if (done === 0n)
+      return 'nothing is ingested for certain, and what was begun is settled by the next command';
+    return `${done} lines before that are ingested and safe, and the same command goes on after them`;
   }
 }
 

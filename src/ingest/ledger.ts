@@ -33,6 +33,8 @@ export interface LedgerEntry
   batchId: string;
   attempt: number;
   source: string;
+  /** Whether its input cannot be read again: then its spool file is kept until it is settled. */
+  once: boolean;
   owner: ProcessIdentity;
   options: LineOptions;
   /** ingested_at of every row of the batch: finds them without a scan. */
@@ -74,6 +76,7 @@ async function record(
     head: entry.head,
     attempt: entry.attempt,
     source: entry.source,
+    once: entry.once ? 1 : 0,
     first_line: entry.firstLine,
     source_lines: entry.sourceLines,
     lines: entry.lines,
@@ -130,6 +133,7 @@ const entryRow = z
     head: z.string(),
     attempt: count,
     source: z.string(),
+    once: z.coerce.boolean(),
     first_line: count,
     source_lines: count,
     lines: count,
@@ -149,6 +153,7 @@ const entryRow = z
       head: row.head,
       attempt: row.attempt,
       source: row.source,
+      once: row.once,
       firstLine: row.first_line,
       sourceLines: row.source_lines,
       lines: row.lines,
@@ -165,7 +170,7 @@ const entryRow = z
 /** The batches that were begun and of which it is not known what became. */
 export async function pendingBatches(store: Store): Promise<LedgerEntry[]> {
   return store.query(
-    `SELECT batch_id, key, previous_key, head, attempt, source, first_line, source_lines, lines, bytes, crlf, blank,
+    `SELECT batch_id, key, previous_key, head, attempt, source, once, first_line, source_lines, lines, bytes, crlf, blank,
       cut, owner, options, received_at
     FROM {{db}}.infrasage_ingest_batches FINAL
     WHERE state = 'pending'
@@ -221,7 +226,7 @@ export async function removeRows(
 ): Promise<void> {
   const params = { batch_id: batchId, at: sqlTime(receivedAt) };
   const remove = (table: string, rows: string) =>
-    store.command(`ALTER TABLE {{db}}.${table} DELETE WHERE ${rows} SETTINGS mutations_sync = 2`, params);
+    store.mutate(`ALTER TABLE {{db}}.${table} DELETE WHERE ${rows}`, params);
   await remove('infrasage_raw_firehose', OF_BATCH);
   await remove('infrasage_usage_metering', OF_BATCH);
   await remove('infrasage_dlq', 'batch_id = {batch_id:String}');

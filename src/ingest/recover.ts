@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { link, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { batchId } from '../store/batch-id.ts';
 import { isAlive, type ProcessIdentity } from '../store/process.ts';
 import type { Store } from '../store/store.ts';
@@ -14,7 +14,6 @@ import {
   recordCommit,
   removeRows,
 } from './ledger.ts';
-import { STDIN } from './source.ts';
 import { spoolPath } from './spool.ts';
 import { writeAttempt } from './write.ts';
 
@@ -56,6 +55,7 @@ export async function recover(
     lines: { committed: 0n, aborted: 0n, redone: 0n },
   };
   const pending = await pendingBatches(store);
+  await clearSpool(store, pending);
   for (const entry of pending) {
     if (alive(entry.owner)) {
       done.alive += 1;
@@ -67,7 +67,6 @@ export async function recover(
     done[outcome] += 1;
     done.lines[outcome] += BigInt(entry.lines);
   }
-  if (done.alive === 0) await clearSpool(store);
   return done;
 }
 
@@ -98,7 +97,7 @@ async function settle(
     return 'committed';
   }
   const spooled = spoolPath(store.spoolDir, entry.batchId);
-  if (entry.source !== STDIN || !(await isIntact(spooled, entry))) return abort(store, entry, now);
+  if (!entry.once || !(await isIntact(spooled, entry))) return abort(store, entry, now);
   await removeRows(store, entry);
   const again = { ...entry, attempt: entry.attempt + 1, owner, receivedAt: now() };
   // The lines have two names, and the intent of the next attempt stands before this one is closed:
@@ -106,6 +105,7 @@ async function settle(
   const path = spoolPath(store.spoolDir, batchId(again.key, again.attempt));
   await link(spooled, path).catch(ignoreExisting);
   await writeAttempt(store, again, { path, now, afterIntent: () => recordAbort(store, entry, now()) });
+  for (const name of [spooled, path]) await rm(name, { force: true });
   return 'redone';
 }
 
@@ -125,7 +125,12 @@ async function isIntact(path: string, entry: LedgerEntry): Promise<boolean> {
   return entry.cut.length > 0 || hash.digest('hex') === entry.key;
 }
 
-/** Removes what processes that are gone have left in the spool: every batch of theirs is settled. */
-async function clearSpool(store: Store): Promise<void> {
-  for (const name of await readdir(store.spoolDir)) await rm(join(store.spoolDir, name), { force: true });
+/** Removes what nobody will read from the spool, first of all: the space may be needed. */
+async function clearSpool(store: Store, pending: readonly LedgerEntry[]): Promise<void> {
+  const needed = new Set(
+    pending.filter((entry) => entry.once).map((entry) => basename(spoolPath(store.spoolDir, entry.batchId))),
+  );
+  for (const name of await readdir(store.spoolDir)) {
+    if (!needed.has(name)) await rm(join(store.spoolDir, name), { force: true });
+  }
 }

@@ -17,12 +17,9 @@ export interface Source {
 
 const CHUNK = 1 << 20;
 
-/** Name of standard input as a source. */
-export const STDIN = '-';
-
 /** Standard input. */
 export function stdinSource(stdin: Readable): Source {
-  return { name: STDIN, once: true, read: (stop) => readStream(stdin, 'standard input', stop) };
+  return { name: '-', once: true, read: (stop) => readStream(stdin, 'standard input', stop) };
 }
 
 /**

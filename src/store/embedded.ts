@@ -1,10 +1,11 @@
 import { accessSync, constants, mkdirSync, rmSync, statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ClickHouseClient, createClient } from '@clickhouse/client';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
-import { assertReadable, recordVersions } from './data-dir.ts';
-import { storeFailure } from './failure.ts';
+import { assertReadable, recordVersions, removeUnwrittenMutations } from './data-dir.ts';
+import { DISK_FULL, storeFailure } from './failure.ts';
 import { landingSelect, ONE_BLOCK } from './landing.ts';
 import { takeLock } from './lock.ts';
 import { migrate } from './migrate.ts';
@@ -16,6 +17,9 @@ import { type LandingBatch, type Params, type Store, uint64 } from './store.ts';
  * so each has a session of its own; more than the cores of a laptop gained nothing.
  */
 const WRITERS = 2;
+
+/** Free bytes below which no stored rows are changed. */
+const MUTATION_ROOM = 8 * 1024 * 1024;
 
 /**
  * Opens the engine inside this process on a data directory, which is made
@@ -36,7 +40,7 @@ export async function openEmbedded(options: {
   const lock = takeLock(dataDir, options.command);
   const clients: ClickHouseClient[] = [];
   try {
-    for (let i = 0; i <= WRITERS; i++) clients.push(createClient({ connection: engine.connect(dataDir) }));
+    for (let i = 0; i <= WRITERS; i++) clients.push(connect(engine, dataDir));
     const store = new EmbeddedStore(options, engine.version, clients, lock.release);
     const schema = await migrate(store, dataDir);
     recordVersions(dataDir, { engine: engine.version, database: options.database, schema });
@@ -45,6 +49,15 @@ export async function openEmbedded(options: {
     await Promise.all(clients.map((client) => client.close()));
     lock.release();
     throw connectionFailure(error, dataDir);
+  }
+}
+
+function connect(engine: Engine, dataDir: string): ClickHouseClient {
+  try {
+    return createClient({ connection: engine.connect(dataDir) });
+  } catch (error) {
+    if (!removeUnwrittenMutations(dataDir)) throw error;
+    return createClient({ connection: engine.connect(dataDir) });
   }
 }
 
@@ -89,6 +102,12 @@ class EmbeddedStore implements Store {
 
   async command(sql: string, params: Params = {}): Promise<void> {
     await this.#run(() => this.#main.command({ query: this.#named(sql), query_params: params }));
+  }
+
+  async mutate(sql: string, params: Params = {}): Promise<void> {
+    const { bavail, bsize } = await statfs(this.spoolDir);
+    if (bavail * bsize < MUTATION_ROOM) throw storeFailure({ code: DISK_FULL, message: '' });
+    await this.command(`${sql} SETTINGS mutations_sync = 2`, params);
   }
 
   async insert(table: string, row: Record<string, string | number | bigint>): Promise<void> {

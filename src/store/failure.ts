@@ -7,9 +7,12 @@ const engineError = z.object({
   type: z.string().optional(),
 });
 
+/** The engine's code for a full disk. */
+export const DISK_FULL = '243';
+
 /** Engine error codes that call for words of their own. */
 const KNOWN: Record<string, { message: string; hint: string }> = {
-  '243': {
+  [DISK_FULL]: {
     message: 'the disk is full',
     hint: 'make space and run the same command again: what was acknowledged is intact',
   },
@@ -30,7 +33,7 @@ export function storeFailure(error: unknown): InfrasageError {
   const { code, message } = parsed.data;
   const known = code === undefined ? undefined : KNOWN[code];
   if (known) return new InfrasageError(known.message, { hint: known.hint, cause: error });
-  if (/No space left on device|ENOSPC/.test(message)) return storeFailure({ code: '243', message });
+  if (/No space left on device|ENOSPC/.test(message)) return storeFailure({ code: DISK_FULL, message });
   return new InfrasageError(`the engine said: ${firstSentence(message)}`, { cause: error });
 }
 

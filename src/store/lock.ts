@@ -1,4 +1,4 @@
-import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
@@ -24,8 +24,8 @@ export function takeLock(dataDir: string, command: string): Lock {
   const path = join(dataDir, 'infrasage.lock');
   const me: ProcessIdentity & { command: string } = { ...thisProcess(), command };
   const mine = join(dataDir, `infrasage.lock.${me.pid}`);
-  writeFileSync(mine, `${JSON.stringify(me)}\n`, { mode: 0o600 });
   try {
+    writeFileSync(mine, `${JSON.stringify(me)}\n`, { mode: 0o600 });
     // Linking is atomic: of several processes exactly one gets the name.
     for (let tries = 0; tries < 10; tries++) {
       try {
@@ -39,8 +39,12 @@ export function takeLock(dataDir: string, command: string): Lock {
       clearAway(path, `${path}.stale.${me.pid}`);
     }
     throw new InfrasageError(`the data directory ${dataDir} is in use`, { hint: 'try again in a moment' });
+  } catch (error) {
+    // On a full disk reports still work: the engine's own lock is enough for that.
+    if (isCode(error, 'ENOSPC')) return { release: () => {} };
+    throw error;
   } finally {
-    unlinkSync(mine);
+    rmSync(mine, { force: true });
   }
 }
 

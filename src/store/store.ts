@@ -62,6 +62,11 @@ export interface Store {
   query<T>(sql: string, row: z.ZodType<T>, params?: Params): Promise<T[]>;
   /** Runs a statement without a result. */
   command(sql: string, params?: Params): Promise<void>;
+  /**
+   * Changes stored rows: an ALTER TABLE … DELETE or UPDATE, until it is done on all of them.
+   * Refused where the disk is nearly full: the engine cannot open a table again whose change it could not write down.
+   */
+  mutate(sql: string, params?: Params): Promise<void>;
   /** Inserts one row, each value in the text form of its column's type; for bookkeeping, not for events. */
   insert(table: string, row: Record<string, string | number | bigint>): Promise<void>;
   /** Sends the lines of a batch through the pipeline. Rejects with what it wrote unknown. */

@@ -61,10 +61,7 @@ export async function repair(store: Store, repairs: readonly Repair[], now: Date
     const params = { tenant: tenantId, hour: sqlTime(hour), type: eventType };
     const group = (time: string) =>
       `tenant_id = {tenant:String} AND ${time} = toDateTime64({hour:String}, 3, 'UTC') AND event_type = {type:String}`;
-    await store.command(
-      `ALTER TABLE {{db}}.infrasage_usage_metering DELETE WHERE ${group('hour')} SETTINGS mutations_sync = 2`,
-      params,
-    );
+    await store.mutate(`ALTER TABLE {{db}}.infrasage_usage_metering DELETE WHERE ${group('hour')}`, params);
     await store.command(
       `INSERT INTO {{db}}.infrasage_usage_metering
         (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
