@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { batchId } from '../store/batch-id.ts';
 import { isAlive, type ProcessIdentity } from '../store/process.ts';
 import type { Store } from '../store/store.ts';
+import { planRepairs, repair } from '../verify/repair.ts';
 import {
   countBatch,
   isWhole,
@@ -81,7 +82,7 @@ export function recoveryWords({ committed, aborted, redone, lines }: Recovery): 
 }
 
 async function abort(store: Store, entry: LedgerEntry, now: () => Date): Promise<'aborted'> {
-  await removeRows(store, entry);
+  await remove(store, entry, now());
   await recordAbort(store, entry, now());
   return 'aborted';
 }
@@ -92,13 +93,13 @@ async function settle(
   { owner, now }: RecoveryDeps,
 ): Promise<'committed' | 'aborted' | 'redone'> {
   const found = await countBatch(store, entry);
-  if (isWhole(entry, found)) {
+  if (!isRolledUp(entry, now()) && isWhole(entry, found)) {
     await recordCommit(store, entry, found, now());
     return 'committed';
   }
   const spooled = spoolPath(store.spoolDir, entry.batchId);
   if (!entry.once || !(await isIntact(spooled, entry))) return abort(store, entry, now);
-  await removeRows(store, entry);
+  await remove(store, entry, now());
   const again = { ...entry, attempt: entry.attempt + 1, owner, receivedAt: now() };
   // The lines have two names, and the intent of the next attempt stands before this one is closed:
   // at no moment would a crash leave them without a pending batch that has a spool file.
@@ -111,6 +112,19 @@ async function settle(
 
 function ignoreExisting(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EEXIST') throw error;
+}
+
+/** Metering rows lose their batch after seven days; with a day to spare. */
+const ROLL_UP_MS = 6 * 24 * 3_600_000;
+
+function isRolledUp({ receivedAt }: LedgerEntry, now: Date): boolean {
+  return now.getTime() - receivedAt.getTime() > ROLL_UP_MS;
+}
+
+/** Removes the rows of a batch; where its metering is no longer told apart from others', that is made anew. */
+async function remove(store: Store, entry: LedgerEntry, now: Date): Promise<void> {
+  await removeRows(store, entry);
+  if (isRolledUp(entry, now)) await repair(store, await planRepairs(store), now);
 }
 
 /** Whether a spool file holds what was read: after a power failure it may not. */

@@ -38,10 +38,15 @@ export function deadLetters(sql: Sql): StoredLetter[] {
 }
 
 /** The service ids of the accepted events, sorted: enough to tell hand-made events apart. */
-export function storedServices(sql: Sql): string[] {
-  return sql<{ service_id: string }>('SELECT service_id FROM infrasage.infrasage_raw_firehose').map(
-    (row) => row.service_id,
-  ).sort();
+export function storedServices(sql: Sql, source?: string): string[] {
+  const batches = 'SELECT batch_id, source FROM infrasage.infrasage_ingest_batches FINAL';
+  return sql<{ service_id: string; source: string }>(
+    `SELECT f.service_id AS service_id, l.source AS source
+    FROM infrasage.infrasage_raw_firehose AS f LEFT JOIN (${batches}) AS l ON l.batch_id = f.batch_id`,
+  )
+    .filter((row) => source === undefined || row.source === source)
+    .map((row) => row.service_id)
+    .sort();
 }
 
 /** Everything the ledger, the firehose, the metering and the dead letters say about how many lines there are. */

@@ -1,0 +1,111 @@
+import { execFileSync } from 'node:child_process';
+import { createReadStream, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Sandbox, sandbox } from './helpers/cli.ts';
+import { expectExact, ingestUnderFire, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
+
+/** Kills in all; npm run test:crash asks for 1,000. */
+const KILLS = Number(process.env.INFRASAGE_CRASH_KILLS ?? 14);
+const SMALL_BATCHES = ['--batch-bytes', '60000', '--max-line', '20000'];
+const TIME = Math.max(240_000, KILLS * 4_000);
+
+let box: Sandbox;
+beforeEach(() => {
+  box = sandbox();
+});
+afterEach(() => box.remove());
+
+describe('a process that is killed', () => {
+  it(
+    `is exact to the last event after ${KILLS} kills at random moments, in small batches and large ones`,
+    async () => {
+      const seed = runSeed();
+      console.log(`crash test: seed ${seed} (INFRASAGE_SEED=${seed} repeats it)`);
+      const random = seeded(seed);
+      let killed = 0;
+      for (let round = 0; killed < KILLS; round++) {
+        box.remove();
+        box = sandbox();
+        // In turn: some 250 rows a batch from a file, the same from a pipe, and the default size.
+        const [large, piped] = [round % 3 === 2, round % 3 === 1];
+        const { path, truth } = monthsOfEvents(box.folder, large ? 150_000 : 6_000, seed + round);
+        const args = ['ingest', ...(large ? [] : SMALL_BATCHES), ...(piped ? [] : [path])];
+        killed += await ingestUnderFire(box, args, {
+          kills: Math.min(KILLS - killed, large ? 4 : 25),
+          random,
+          window: { from: 250, to: 2_500 },
+          stdin: piped ? path : undefined,
+        });
+        const last = await box.run(args, piped ? { stdin: createReadStream(path) } : {});
+        expect(last.stderr).not.toContain('infrasage:');
+        expect(last.status).toBe(0);
+        await expectExact(box, truth);
+      }
+      console.log(`crash test: killed ${killed} times`);
+    },
+    TIME,
+  );
+
+  it('is settled by recover, however often recover itself is killed', async () => {
+    const seed = runSeed();
+    console.log(`recovery test: seed ${seed}`);
+    const random = seeded(seed);
+    const { path, truth } = monthsOfEvents(box.folder, 6_000, seed);
+    const args = ['ingest', ...SMALL_BATCHES, path];
+    for (let i = 0; i < 3; i++) {
+      await ingestUnderFire(box, args, { kills: 1, random, window: { from: 700, to: 1_500 } });
+      await ingestUnderFire(box, ['recover'], { kills: 2, random, window: { from: 250, to: 900 } });
+    }
+    expect((await box.run(['recover'])).status).toBe(0);
+    expect((await box.json<{ pending_batches: number }>(['verify'])).pending_batches).toBe(0);
+    expect((await box.run(args)).status).toBe(0);
+    await expectExact(box, truth);
+  });
+});
+
+it('two processes on one data directory: one is told by which it is in use, and the figures are exact', async () => {
+  const { path, truth } = monthsOfEvents(box.folder, 3_000, 5);
+  const both = await Promise.all([0, 1].map(() => box.run(['ingest', path])));
+  expect(both.map(({ status }) => status).sort()).toEqual([0, 3]);
+  const refused = both.find(({ status }) => status === 3);
+  expect(refused?.stderr).toMatch(/in use by process \d+ \(infrasage ingest\)/);
+  await expectExact(box, truth);
+});
+
+describe('a full disk', () => {
+  const mounts: string[] = [];
+  afterEach(() => {
+    for (const mount of mounts.splice(0)) execFileSync('umount', [mount]);
+  });
+
+  it.skipIf(!canMount())(
+    'ends with 3 and a clear message, and the same command goes on when there is space',
+    async () => {
+      mkdirSync(box.dataDir);
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'none', box.dataDir]);
+      mounts.push(box.dataDir);
+      const { path, truth } = monthsOfEvents(box.folder, 60_000, 9);
+      // Batches of 1 MB: some are in before the disk is full.
+      const args = ['ingest', '--batch-bytes', '1000000', '--max-line', '20000', path];
+      writeFileSync(join(box.dataDir, 'ballast'), Buffer.alloc(8_000_000));
+      const full = await box.run(args);
+      expect(full.status).toBe(3);
+      expect(full.stderr).toMatch(
+        /^infrasage: the disk is full; .+; make space and run the same command again/,
+      );
+      expect(full.stderr).not.toContain('    at ');
+      // It still opens, and a second try fails just as clearly.
+      expect((await box.run(['usage', '--since', '2020-01-01'])).status).toBe(0);
+      expect((await box.run(args)).status).toBe(3);
+      rmSync(join(box.dataDir, 'ballast'));
+      execFileSync('mount', ['-o', 'remount,size=400m', box.dataDir]);
+      expect(await box.run(args)).toMatchObject({ status: 0 });
+      await expectExact(box, truth);
+    },
+  );
+});
+
+function canMount(): boolean {
+  return process.platform === 'linux' && process.getuid?.() === 0;
+}

@@ -1,0 +1,168 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { z } from 'zod';
+import { InfrasageError } from '../src/errors.ts';
+import { type IngestOptions, ingest } from '../src/ingest/ingest.ts';
+import { recover } from '../src/ingest/recover.ts';
+import { fileSource } from '../src/ingest/source.ts';
+import { openEmbedded } from '../src/store/embedded.ts';
+import { thisProcess } from '../src/store/process.ts';
+import { type Store, uint64 } from '../src/store/store.ts';
+import { verify } from '../src/verify/verify.ts';
+import { event, lines } from './helpers/events.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const OPTIONS: IngestOptions = {
+  tenant: null,
+  defaultType: null,
+  strict: false,
+  assumeUtc: false,
+  maxAgeSeconds: null,
+  maxLine: 500,
+  batchBytes: 900,
+  dryRun: false,
+  allowDuplicates: false,
+  flushMs: 1_000,
+};
+
+/** The store's calls that change something: each of them is made to fail in turn. */
+const WRITES = ['insert', 'writeBatch', 'mutate'] as const;
+
+/**
+ * A store whose n-th change fails: before anything is done, or after all of it
+ * is, as where the answer is lost. Every later change fails too, as after a kill.
+ */
+function failing(
+  store: Store,
+  { nth, after }: { nth: number; after: boolean },
+): Store & { reached: boolean } {
+  let calls = 0;
+  const state = { reached: false };
+  const guarded = <Args extends unknown[], R>(call: (...args: Args) => Promise<R>) => {
+    return async (...args: Args): Promise<R> => {
+      calls += 1;
+      if (calls < nth) return call(...args);
+      state.reached = true;
+      if (calls === nth && after) await call(...args);
+      throw new InfrasageError('injected failure');
+    };
+  };
+  return new Proxy(store, {
+    get(target, property) {
+      if (property === 'reached') return state.reached;
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== 'function') return value;
+      const bound = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
+      return WRITES.some((name) => name === property) ? guarded(bound) : bound;
+    },
+  }) as Store & { reached: boolean };
+}
+
+it('is exact whatever write fails, before or after it was done, in ingest and in recovery, also with the clock set back', async () => {
+  // Twelve events and three bad lines in three batches, from two sources: a file and what can be read only once.
+  const events = Array.from({ length: 12 }, (_, i) => event({ service_id: `service-${i}` }));
+  const input = lines(...events.slice(0, 7), 'no json', '[]', ...events.slice(7), '{}');
+  const path = join(folder, 'events.ndjson');
+  writeFileSync(path, input);
+  const once = () => ({ ...fileSource(path), once: true });
+  const store = await openEmbedded({ dataDir: join(folder, 'data'), database: 'infrasage', command: 'test' });
+  const owner = thisProcess();
+  const time = { now: Date.now() };
+  // The clock goes back a minute with every look at it.
+  const now = () => {
+    time.now -= 60_000;
+    return new Date(time.now);
+  };
+  const settle = (on: Store) => recover(on, { owner, now, alive: () => false });
+  try {
+    let cases = 0;
+    for (const source of [() => fileSource(path), once]) {
+      for (const after of [false, true]) {
+        for (let nth = 1, reached = true; reached; nth++) {
+          for (const table of ['raw_firehose', 'usage_metering', 'dlq', 'ingest_batches']) {
+            await store.command(`TRUNCATE TABLE {{db}}.infrasage_${table}`);
+          }
+          const broken = failing(store, { nth, after });
+          await ingest([source()], OPTIONS, { store: broken, now }).catch(expectInjected);
+          reached = broken.reached;
+          // Recovery meets a failure of its own first, at a place that moves along.
+          await settle(failing(store, { nth: 1 + (nth % 5), after: !after })).catch(expectInjected);
+          await settle(store);
+          const summary = await ingest([source()], OPTIONS, { store, now });
+          expect(summary.lines).toBe(15n);
+          await expectAll(store, { nth, after });
+          cases += 1;
+        }
+      }
+    }
+    // Nine writes an ingest of three batches, and more where batches are done again: through them all, four times.
+    expect(cases).toBeGreaterThan(4 * 9);
+  } finally {
+    await store.close();
+  }
+});
+
+it('settles a batch whose metering was rolled up while it was pending', async () => {
+  const path = join(folder, 'events.ndjson');
+  writeFileSync(path, lines(event(), event({ service_id: 'other' }), 'no json'));
+  const store = await openEmbedded({ dataDir: join(folder, 'data'), database: 'infrasage', command: 'test' });
+  try {
+    // An event of the same hour that is there to stay.
+    const other = join(folder, 'other.ndjson');
+    writeFileSync(other, lines(event({ body: 'stays' })));
+    await ingest([fileSource(other)], OPTIONS, { store, now: () => new Date() });
+    const longAgo = new Date(Date.now() - 8 * 24 * 3_600_000);
+    // Intent and rows are written, the commit is not; the roll-up that merges do comes a week later.
+    const committing = failing(store, { nth: 3, after: false });
+    await ingest([fileSource(path)], OPTIONS, { store: committing, now: () => longAgo }).catch(
+      expectInjected,
+    );
+    await store.command('OPTIMIZE TABLE {{db}}.infrasage_usage_metering FINAL');
+    const [rolled] = await store.query(
+      `SELECT count() AS rows FROM {{db}}.infrasage_usage_metering WHERE batch_id = ''`,
+      z.object({ rows: uint64 }),
+    );
+    expect(rolled).toEqual({ rows: 1n });
+    await recover(store, { owner: thisProcess(), now: () => new Date(), alive: () => false });
+    expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
+    const summary = await ingest([fileSource(path)], OPTIONS, { store, now: () => new Date() });
+    expect(summary).toMatchObject({ accepted: 2n, rejected: 1n, skipped: 0n });
+    expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
+  } finally {
+    await store.close();
+  }
+});
+
+function expectInjected(error: unknown): void {
+  expect(error).toMatchObject({ message: 'injected failure' });
+}
+
+async function expectAll(store: Store, context: object): Promise<void> {
+  const [counted] = await store.query(
+    `SELECT (SELECT count() FROM {{db}}.infrasage_raw_firehose) AS events,
+      (SELECT uniqExact(service_id) FROM {{db}}.infrasage_raw_firehose) AS services,
+      (SELECT sum(event_count) FROM {{db}}.infrasage_usage_metering) AS metered,
+      (SELECT count() FROM {{db}}.infrasage_dlq) AS letters`,
+    z.object({ events: uint64, services: uint64, metered: uint64, letters: uint64 }),
+  );
+  expect({ ...context, ...counted }).toEqual({
+    ...context,
+    events: 12n,
+    services: 12n,
+    metered: 12n,
+    letters: 3n,
+  });
+  const { differences, pendingBatches } = await verify(store);
+  expect({ ...context, differences, pendingBatches }).toEqual({
+    ...context,
+    differences: [],
+    pendingBatches: 0n,
+  });
+}

@@ -1,0 +1,107 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, createReadStream, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import type { Sandbox } from './cli.ts';
+import { deadLetters, withEngine } from './engine.ts';
+import type { Truth } from './events.ts';
+
+const GENERATOR = fileURLToPath(new URL('../../bench/generate.js', import.meta.url));
+
+/** A small fast seeded generator of numbers from 0 to 1. */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** The seed of a run: INFRASAGE_SEED, or a new one. */
+export function runSeed(): number {
+  return Number(process.env.INFRASAGE_SEED ?? Math.floor(Math.random() * 2 ** 31));
+}
+
+/** Events spread over several months, 3 % of the lines bad, and what must be counted of them. */
+export function monthsOfEvents(folder: string, count: number, seed: number): { path: string; truth: Truth } {
+  const path = join(folder, 'months.ndjson');
+  const truth = join(folder, 'months.truth.json');
+  const out = openSync(path, 'w');
+  try {
+    const options = [`--count=${count}`, '--bad=0.03', '--days=100', `--seed=${seed}`, `--truth=${truth}`];
+    execFileSync(process.execPath, [GENERATOR, ...options], { stdio: ['ignore', out, 'inherit'] });
+  } finally {
+    closeSync(out);
+  }
+  return { path, truth: JSON.parse(readFileSync(truth, 'utf8')) as Truth };
+}
+
+/**
+ * Runs a command, killing the process (SIGKILL) at random moments and starting
+ * it again, until it has been killed this often or gets through.
+ * @param options.stdin a file to give it through a pipe, from its start each time
+ * @param options.window when it is killed, milliseconds after its start
+ * @returns how often it was killed
+ */
+export async function ingestUnderFire(
+  box: Sandbox,
+  args: readonly string[],
+  {
+    kills,
+    random,
+    window,
+    stdin,
+  }: {
+    kills: number;
+    random: () => number;
+    window: { from: number; to: number };
+    stdin?: string | undefined;
+  },
+): Promise<number> {
+  let killed = 0;
+  while (killed < kills) {
+    const running = box.start(args);
+    if (stdin === undefined) running.stdin.end();
+    else createReadStream(stdin).pipe(running.stdin);
+    const timer = setTimeout(
+      () => running.child.kill('SIGKILL'),
+      window.from + random() * (window.to - window.from),
+    );
+    const { status, stderr } = await running.done;
+    clearTimeout(timer);
+    if (status === null) killed += 1;
+    else if (status === 0) break;
+    else throw new Error(`infrasage ${args.join(' ')} ended with ${status}: ${stderr}`);
+  }
+  return killed;
+}
+
+/** The stored figures are the generator's to the last event and byte, and verify finds nothing. */
+export async function expectExact(box: Sandbox, truth: Truth): Promise<void> {
+  const verified = await box.run(['verify', '--json']);
+  expect(verified.stdout).toContain('"ok": true');
+  expect(verified.status).toBe(0);
+  await withEngine(box.dataDir, (sql) => {
+    const metered = sql<{ key: string; events: number; bytes: number }>(
+      `SELECT concat(tenant_id, '\\t', formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), '\\t', event_type) AS key,
+        sum(event_count) AS events, sum(m.bytes_received) AS bytes
+      FROM infrasage.infrasage_usage_metering AS m GROUP BY key`,
+    );
+    const found = Object.fromEntries(
+      metered.map(({ key, events, bytes }) => [
+        key,
+        { events: Number(events), bytesReceived: Number(bytes) },
+      ]),
+    );
+    expect(found).toEqual(truth.byTenantTypeHour);
+    const letters = deadLetters(sql).map(({ line, error, raw }) => ({
+      line: Number(line),
+      code: error,
+      raw: raw.toString(),
+    }));
+    expect(letters).toEqual(truth.rejects);
+  });
+}
