@@ -139,10 +139,15 @@ async function recognise(
   return undefined;
 }
 
+/** The ending is no part of it: an unfinished line may get either of the two. */
 function headOf(bytes: Uint8Array): string {
   const lf = bytes.indexOf(LF);
-  const line = bytes.subarray(0, Math.min(lf < 0 ? bytes.length : lf, HEAD_BYTES));
-  return createHash('sha256').update(line).digest('hex').slice(0, 16);
+  let end = lf < 0 ? bytes.length : lf;
+  if (bytes[end - 1] === CR) end -= 1;
+  return createHash('sha256')
+    .update(bytes.subarray(0, Math.min(end, HEAD_BYTES)))
+    .digest('hex')
+    .slice(0, 16);
 }
 
 type Scan = Pick<Batch, 'firstLine' | 'sourceLines' | 'lines' | 'crlf' | 'blank' | 'cut' | 'pieces'>;

@@ -1,0 +1,122 @@
+import { appendFileSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { type Sandbox, sandbox } from './helpers/cli.ts';
+import { accounts, storedServices, withEngine } from './helpers/engine.ts';
+import { event, generated, lines } from './helpers/events.ts';
+
+let box: Sandbox;
+beforeEach(() => {
+  box = sandbox();
+});
+afterEach(() => box.remove());
+
+interface Summary {
+  lines: number;
+  accepted: number;
+  rejected: number;
+  skipped: number;
+}
+
+const ingest = (args: readonly string[], stdin?: Buffer | string | { file: string }) =>
+  box.json<Summary>(['ingest', ...args], stdin === undefined ? {} : { stdin });
+
+it('counts the same input once: again, under another name, from a pipe, as a descriptor, compressed, cut in other batches', async () => {
+  const { path, truth } = generated(box.folder, { count: 20_000, mix: 'mixed', seed: 3 });
+  const { lines: all, accepted, rejected } = truth;
+  expect(await ingest([path])).toMatchObject({ lines: all, accepted, rejected, skipped: 0 });
+  const copy = join(box.folder, 'copy.ndjson');
+  copyFileSync(path, copy);
+  const again = { lines: all, accepted: 0, rejected: 0, skipped: all };
+  expect(await ingest([path])).toMatchObject(again);
+  expect(await ingest([copy])).toMatchObject(again);
+  expect(await ingest([], readFileSync(path))).toMatchObject(again);
+  expect(await ingest([], { file: path })).toMatchObject(again);
+  expect(await ingest([box.file('events.gz', gzipSync(readFileSync(path)))])).toMatchObject(again);
+  expect(await ingest(['--batch-bytes', '1100000', path])).toMatchObject(again);
+  const told = await box.run(['ingest', path]);
+  expect(told.stdout).toContain('20,000 lines already ingested before; --allow-duplicates');
+  await withEngine(box.dataDir, (sql) =>
+    expect(accounts(sql)).toMatchObject({ firehose: accepted, metered: accepted, letters: rejected }),
+  );
+});
+
+it('counts a file given twice in one command once', async () => {
+  const path = box.file('events.ndjson', lines(event(), event({ service_id: 'b' }), 'no json'));
+  expect(await ingest([path, path])).toMatchObject({ lines: 6, accepted: 2, rejected: 1, skipped: 3 });
+});
+
+it('ingests again on purpose, and what has other options, since the outcome may differ', async () => {
+  const path = box.file('events.ndjson', lines(event(), event({ tenant_id: undefined })));
+  expect(await ingest([path])).toMatchObject({ accepted: 1, rejected: 1, skipped: 0 });
+  expect(await ingest(['--allow-duplicates', path])).toMatchObject({ accepted: 1, rejected: 1, skipped: 0 });
+  for (const options of [
+    ['--tenant', 'globex'],
+    ['--strict'],
+    ['--default-type', 'log'],
+    ['--assume-utc'],
+    ['--max-age', '9000d'],
+    ['--max-line', '5000'],
+  ]) {
+    expect(await ingest([...options, path])).toMatchObject({ skipped: 0 });
+    expect(await ingest([...options, path])).toMatchObject({ skipped: 2 });
+  }
+  expect((await box.run(['verify'])).status).toBe(0);
+});
+
+it('goes on in a file that has grown, with its line numbers', async () => {
+  const path = box.file(
+    'events.ndjson',
+    lines(event({ service_id: 'a' }), 'no json', event({ service_id: 'b' })),
+  );
+  await ingest([path]);
+  appendFileSync(path, lines(event({ service_id: 'c' }), 'no json either'));
+  expect(await ingest([path])).toMatchObject({ lines: 5, accepted: 1, rejected: 1, skipped: 3 });
+  appendFileSync(path, lines(event({ service_id: 'd' })));
+  expect(await ingest([path])).toMatchObject({ lines: 6, accepted: 1, rejected: 0, skipped: 5 });
+  const { letters } = await box.json<{ letters: { line: number }[] }>(['dlq', 'list']);
+  expect(letters.map(({ line }) => line).sort()).toEqual([2, 5]);
+});
+
+it('takes a last line that was unfinished once: as it stands where it is whole, anew where it went on', async () => {
+  const whole = box.file('whole.ndjson', lines(event({ service_id: 'a' })) + event({ service_id: 'b' }));
+  expect(await ingest([whole])).toMatchObject({ lines: 2, accepted: 2 });
+  expect(await ingest([whole])).toMatchObject({ lines: 2, accepted: 0, skipped: 2 });
+  appendFileSync(whole, `\r\n${lines(event({ service_id: 'c' }), 'no json')}`);
+  expect(await ingest([whole])).toMatchObject({ lines: 4, accepted: 1, rejected: 1, skipped: 2 });
+  const { letters } = await box.json<{ letters: { line: number }[] }>(['dlq', 'list']);
+  expect(letters.map(({ line }) => line)).toEqual([4]);
+
+  const text = event({ service_id: 'late' });
+  const half = box.file('half.ndjson', lines(event({ service_id: 'first' })) + text.slice(0, 50));
+  expect(await ingest([half])).toMatchObject({ accepted: 1, rejected: 1 });
+  writeFileSync(half, lines(event({ service_id: 'first' }), text));
+  expect(await ingest([half])).toMatchObject({ lines: 2, accepted: 1, rejected: 0, skipped: 1 });
+  await withEngine(box.dataDir, (sql) =>
+    expect(storedServices(sql)).toEqual(['a', 'b', 'c', 'first', 'late']),
+  );
+});
+
+it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and goes on exactly', async () => {
+  const { path, truth } = generated(box.folder, { count: 30_000, mix: 'mixed', seed: 4 });
+  const args = ['ingest', '--batch-bytes', '1100000'];
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const running = box.start([...args, '--flush-interval', '50']);
+    // A pipe that stays open: whole lines, and the start of one more.
+    running.stdin.write(readFileSync(path).subarray(0, 3_000_000));
+    setTimeout(() => running.child.kill(signal), 1_500);
+    const { status, stdout, stderr } = await running.done;
+    expect(status).toBe(3);
+    expect(stdout).toMatch(/lines = /);
+    expect(stderr).toContain(
+      'interrupted; what the summary counts is ingested and safe; run the same command again',
+    );
+  }
+  expect(await box.json<Summary>([...args, path])).toMatchObject({ lines: truth.lines });
+  const verified = await box.run(['verify']);
+  expect(verified.status).toBe(0);
+  await withEngine(box.dataDir, (sql) =>
+    expect(accounts(sql)).toMatchObject({ firehose: truth.accepted, letters: truth.rejected }),
+  );
+});
