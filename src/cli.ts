@@ -42,6 +42,7 @@ function buildProgram(io: Io, outcome: { status: ExitStatus }): Command {
     .option('--no-color', 'no colours (NO_COLOR)')
     .option('--quiet', 'no messages on standard error but errors')
     .option('--debug', 'print the stack and the cause of an error')
+    .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('Run with --help for the options.')
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),

@@ -1,4 +1,4 @@
-import { appendFileSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -105,7 +105,8 @@ it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and go
     const running = box.start([...args, '--flush-interval', '50']);
     // A pipe that stays open: whole lines, and the start of one more.
     running.stdin.write(readFileSync(path).subarray(0, 3_000_000));
-    setTimeout(() => running.child.kill(signal), 1_500);
+    await until(() => existsSync(join(box.dataDir, 'infrasage.lock')));
+    running.child.kill(signal);
     const { status, stdout, stderr } = await running.done;
     expect(status).toBe(3);
     expect(stdout).toMatch(/lines = /);
@@ -120,3 +121,8 @@ it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and go
     expect(accounts(sql)).toMatchObject({ firehose: truth.accepted, letters: truth.rejected }),
   );
 });
+
+/** Looks again and again until something holds. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
+}

@@ -34,7 +34,7 @@ function billingReport(found: Billing, now: Date): Report {
   );
   const [only] = tenants;
   const notes = [
-    `Total: ${plural(total.total_events, 'event')} (${total.millions_of_events} million), ${formatBytes(total.total_bytes)} stored`,
+    `Total: ${plural(total.total_events, 'event')}${total.millions_of_events > 0 ? ` (${total.millions_of_events} million)` : ''}, ${formatBytes(total.total_bytes)} stored`,
     ...(open
       ? [`Projected for the whole month at this pace: ${plural(total.projected_events, 'event')}`]
       : []),
