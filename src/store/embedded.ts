@@ -6,9 +6,10 @@ import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
 import { assertReadable, recordVersions, removeUnwrittenMutations } from './data-dir.ts';
 import { DISK_FULL, storeFailure } from './failure.ts';
-import { landingSelect, ONE_BLOCK } from './landing.ts';
+import { landingSelect, linesOf, ONE_BLOCK } from './landing.ts';
 import { takeLock } from './lock.ts';
 import { migrate } from './migrate.ts';
+import { Pool } from './pool.ts';
 import { parseSql } from './schema.ts';
 import { type LandingBatch, type Params, type Store, uint64 } from './store.ts';
 
@@ -64,10 +65,11 @@ function connect(engine: Engine, dataDir: string): ClickHouseClient {
 class EmbeddedStore implements Store {
   readonly database: string;
   readonly engineVersion: string;
-  readonly parallelism = WRITERS;
+  /** One more than writers: the ledger's rows of one are written beside the lines of the others. */
+  readonly parallelism = WRITERS + 1;
   readonly spoolDir: string;
   readonly #main: ClickHouseClient;
-  readonly #idleWriters: ClickHouseClient[];
+  readonly #writers: Pool<ClickHouseClient>;
   readonly #clients: readonly ClickHouseClient[];
   readonly #release: () => void;
   readonly #underWay = new Set<Promise<unknown>>();
@@ -84,7 +86,7 @@ class EmbeddedStore implements Store {
     this.engineVersion = engineVersion;
     this.spoolDir = join(dataDir, 'spool');
     this.#main = main;
-    this.#idleWriters = writers;
+    this.#writers = new Pool(writers);
     this.#clients = clients;
     this.#release = release;
   }
@@ -122,27 +124,21 @@ class EmbeddedStore implements Store {
   }
 
   async writeBatch(batch: LandingBatch): Promise<void> {
-    const client = this.#idleWriters.pop();
-    if (!client) throw new Error('more batches at once than the store has writers');
-    const { sql, params } = landingSelect(batch, SPOOL);
+    const rows = landingSelect(batch, linesOf(batch.path));
+    const client = await this.#writers.take();
     try {
-      await this.#run(() =>
-        client.command({
-          query: this.#named(`INSERT INTO {{db}}.infrasage_landing ${sql} SETTINGS ${ONE_BLOCK}`),
-          query_params: { ...params, path: batch.path },
-        }),
-      );
+      const query = this.#named(`INSERT INTO {{db}}.infrasage_landing ${rows} SETTINGS ${ONE_BLOCK}`);
+      await this.#run(() => client.command({ query }));
     } finally {
-      this.#idleWriters.push(client);
+      this.#writers.give(client);
     }
   }
 
   async judgeBatch(batch: LandingBatch) {
-    const { sql, params } = landingSelect(batch, SPOOL);
+    const rows = landingSelect(batch, linesOf(batch.path));
     return this.query(
-      `SELECT error, count() AS lines, sum(line_length) AS bytes FROM (${parseSql(`(${sql})`)}) GROUP BY error`,
+      `SELECT error, count() AS lines, sum(line_length) AS bytes FROM (${parseSql(`(${rows})`)}) GROUP BY error`,
       z.object({ error: z.string(), lines: uint64, bytes: uint64 }),
-      { ...params, path: batch.path },
     );
   }
 
@@ -169,9 +165,6 @@ class EmbeddedStore implements Store {
     }
   }
 }
-
-/** The lines of a spool file, in order. */
-const SPOOL = `file({path:String}, 'LineAsString', 'line String')`;
 
 type DriverConnection = Required<NonNullable<Parameters<typeof createClient>[0]>>['connection'];
 

@@ -1,56 +1,57 @@
-import type { LandingBatch, Params } from './store.ts';
-
-/** A SELECT with the columns of infrasage_landing, and the values bound in it. */
-export interface LandingSelect {
-  sql: string;
-  params: Params;
-}
+import type { LandingBatch } from './store.ts';
 
 /**
- * The rows of a batch as infrasage_landing takes them.
+ * A SELECT with the rows of a batch as infrasage_landing takes them.
+ *
+ * Nothing is bound in it: the embedded engine's binding runs statements with
+ * bound values one at a time in the whole process, and batches are written side
+ * by side. Strings go in as hexadecimal digits instead, numbers as digits, so
+ * that no value can be read as SQL.
  * @param lines a table expression with one String column `line`, in the order of the input, e.g. a file()
  */
-export function landingSelect(batch: LandingBatch, lines: string): LandingSelect {
+export function landingSelect(batch: LandingBatch, lines: string): string {
   const text = batch.crlf ? `if(endsWith(line, '\\r'), substring(line, 1, length(line) - 1), line)` : 'line';
   const length =
     batch.cut.length === 0
       ? 'length(line)'
-      : 'transform(line_number, {cut_lines:Array(UInt64)}, {cut_lengths:Array(UInt64)}, length(line))';
+      : `transform(line_number, [${batch.cut.map((c) => digits(c.line)).join()}], [${batch.cut.map((c) => digits(c.length)).join()}], length(line))`;
   // A blank line holds nothing but white space; the scan that counted it used the same bytes.
   const events = batch.blank ? `WHERE NOT match(line, '^[ \\t\\r]*$')` : '';
   const { options } = batch;
-  return {
-    sql: `SELECT
+  return `SELECT
       line,
       line_number,
       ${length} AS line_length,
-      {batch_id:String} AS batch_id,
-      {source:String} AS source,
-      toDateTime64({received_at:String}, 3, 'UTC') AS received_at,
-      CAST({tenant:Nullable(String)}, 'LowCardinality(Nullable(String))') AS default_tenant,
-      CAST({default_type:Nullable(String)}, 'LowCardinality(Nullable(String))') AS default_type,
-      {strict:UInt8} AS strict,
-      {assume_utc:UInt8} AS assume_utc,
-      {max_age:UInt64} AS max_age_seconds,
-      {max_line:UInt64} AS max_line
-    FROM (SELECT ${text} AS line, {first_line:UInt64} + rowNumberInAllBlocks() AS line_number FROM ${lines})
-    ${events}`,
-    params: {
-      batch_id: batch.batchId,
-      source: batch.source,
-      received_at: batch.receivedAt.toISOString().replace('T', ' ').replace('Z', ''),
-      tenant: options.tenant,
-      default_type: options.defaultType,
-      strict: options.strict ? 1 : 0,
-      assume_utc: options.assumeUtc ? 1 : 0,
-      max_age: options.maxAgeSeconds ?? 0,
-      max_line: options.maxLine,
-      first_line: batch.firstLine,
-      ...(batch.cut.length === 0
-        ? {}
-        : { cut_lines: batch.cut.map((c) => c.line), cut_lengths: batch.cut.map((c) => c.length) }),
-    },
-  };
+      ${hex(batch.batchId)} AS batch_id,
+      ${hex(batch.source)} AS source,
+      toDateTime64(${digits(batch.receivedAt.getTime())} / 1000, 3, 'UTC') AS received_at,
+      CAST(${hexOrNull(options.tenant)}, 'LowCardinality(Nullable(String))') AS default_tenant,
+      CAST(${hexOrNull(options.defaultType)}, 'LowCardinality(Nullable(String))') AS default_type,
+      ${options.strict ? 1 : 0} AS strict,
+      ${options.assumeUtc ? 1 : 0} AS assume_utc,
+      ${digits(options.maxAgeSeconds ?? 0)} AS max_age_seconds,
+      ${digits(options.maxLine)} AS max_line
+    FROM (SELECT ${text} AS line, ${digits(batch.firstLine)} + rowNumberInAllBlocks() AS line_number FROM ${lines})
+    ${events}`;
+}
+
+/** A file of lines, in order, as a table expression. */
+export function linesOf(path: string): string {
+  return `file(${hex(path)}, 'LineAsString', 'line String')`;
+}
+
+/** A string in SQL that is nothing but hexadecimal digits. */
+function hex(text: string): string {
+  return `unhex('${Buffer.from(text, 'utf8').toString('hex')}')`;
+}
+
+function hexOrNull(text: string | null): string {
+  return text === null ? 'NULL' : hex(text);
+}
+
+function digits(value: number): string {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${value} is no whole number`);
+  return String(value);
 }
 
 /**

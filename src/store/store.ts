@@ -54,7 +54,7 @@ export interface VerdictCount {
 export interface Store {
   readonly database: string;
   readonly engineVersion: string;
-  /** How many batches may be written at the same time. */
+  /** How many batches may be under way at the same time. */
   readonly parallelism: number;
   /** Folder where batches are spooled before they are written. */
   readonly spoolDir: string;
