@@ -73,7 +73,7 @@ export class Context {
 
   /** Prints a result on standard output in the format asked for. */
   async print(report: Report): Promise<ExitStatus> {
-    await write(this.io.stdout, render(report, this.config, this.io.stdout.columns ?? 80));
+    await write(this.io.stdout, render(report, { ...this.config, width: this.io.stdout.columns ?? 80 }));
     return EXIT.ok;
   }
 

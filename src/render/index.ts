@@ -1,4 +1,3 @@
-import type { Config } from '../config.ts';
 import { renderCsv } from './csv.ts';
 import type { Format } from './format.ts';
 import { renderJson, renderNdjson } from './json.ts';
@@ -17,7 +16,14 @@ const RENDERERS: Record<Format, Renderer> = {
   markdown: renderMarkdown,
 };
 
-/** A report as text in the format of this run, with the final newline. width: columns of the terminal. */
-export function render(report: Report, config: Pick<Config, 'format' | 'color'>, width: number): string {
-  return RENDERERS[config.format](report, { width, color: config.color });
+/** How a report is to be written; width: columns of the terminal. */
+export interface RenderOptions {
+  format: Format;
+  color: boolean;
+  width: number;
+}
+
+/** A report as text in the format of this run, with the final newline. */
+export function render(report: Report, { format, ...options }: RenderOptions): string {
+  return RENDERERS[format](report, options);
 }
