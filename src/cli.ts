@@ -1,9 +1,7 @@
-import { Chalk } from 'chalk';
 import { Command, CommanderError } from 'commander';
 import type { Act, Handler } from './commands/command.ts';
 import { COMMANDS } from './commands/index.ts';
-import { type GlobalFlags, readConfig } from './config.ts';
-import { Context } from './context.ts';
+import type { GlobalFlags } from './config.ts';
 import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
 import { type Io, isBrokenPipe, processIo, write } from './io.ts';
 import { FORMATS } from './render/format.ts';
@@ -68,6 +66,11 @@ Exit status: 0 fine; 1 a finding; 2 wrong usage; 3 it could not be done.`,
     command.action(async (...received: unknown[]) => {
       // commander hands over the arguments, then the options, then the command
       const args = received.slice(0, -2) as Arguments;
+      // Loaded here, not above: help and version need none of it, and start in half the time.
+      const [{ readConfig }, { Context }] = await Promise.all([
+        import('./config.ts'),
+        import('./context.ts'),
+      ]);
       const config = readConfig(program.opts<GlobalFlags>(), io);
       const context = new Context(config, io, { command: nameOf(command), runCommand: run });
       try {
@@ -102,6 +105,7 @@ function sentence(text: string): string {
 
 /** One line: what happened, what was kept, what to do next. The stack only where it was asked for. */
 async function explainFailure(error: unknown, io: Io, debug: boolean): Promise<void> {
+  const { Chalk } = await import('chalk');
   const chalk = new Chalk({ level: io.stderr.isTTY && !io.env.NO_COLOR ? 1 : 0 });
   const known = error instanceof InfrasageError;
   const parts = known

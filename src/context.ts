@@ -73,7 +73,8 @@ export class Context {
 
   /** Prints a result on standard output in the format asked for. */
   async print(report: Report): Promise<ExitStatus> {
-    await write(this.io.stdout, render(report, { ...this.config, width: this.io.stdout.columns ?? 80 }));
+    const text = await render(report, { ...this.config, width: this.io.stdout.columns ?? 80 });
+    await write(this.io.stdout, text);
     return EXIT.ok;
   }
 

@@ -1,19 +1,15 @@
-import { renderCsv } from './csv.ts';
 import type { Format } from './format.ts';
-import { renderJson, renderNdjson } from './json.ts';
-import { renderMarkdown } from './markdown.ts';
 import type { Report } from './report.ts';
-import { renderTable } from './table.ts';
 
 type Renderer = (report: Report, options: { width: number; color: boolean }) => string;
 
-/** One renderer a format; a new format is a file here, a line here, and a name in format.ts. */
-const RENDERERS: Record<Format, Renderer> = {
-  table: renderTable,
-  json: (report) => renderJson(report.data),
-  ndjson: (report) => renderNdjson(report.rows),
-  csv: renderCsv,
-  markdown: renderMarkdown,
+/** One renderer a format, loaded when it is asked for; a new format is a file here, a line here, and a name in format.ts. */
+const RENDERERS: Record<Format, () => Promise<Renderer>> = {
+  table: async () => (await import('./table.ts')).renderTable,
+  json: async () => (await import('./json.ts')).renderJson,
+  ndjson: async () => (await import('./json.ts')).renderNdjson,
+  csv: async () => (await import('./csv.ts')).renderCsv,
+  markdown: async () => (await import('./markdown.ts')).renderMarkdown,
 };
 
 /** How a report is to be written; width: columns of the terminal. */
@@ -24,6 +20,7 @@ export interface RenderOptions {
 }
 
 /** A report as text in the format of this run, with the final newline. */
-export function render(report: Report, { format, ...options }: RenderOptions): string {
-  return RENDERERS[format](report, options);
+export async function render(report: Report, { format, ...options }: RenderOptions): Promise<string> {
+  const renderer = await RENDERERS[format]();
+  return renderer(report, options);
 }

@@ -1,16 +1,16 @@
 import { stringify } from 'lossless-json';
-import type { Row } from './report.ts';
+import type { Report } from './report.ts';
 
 /** Characters that JSON lets stand but a terminal may act on: C1 controls, DEL, bidi controls. */
 const ACTIVE = /[\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
 /** Indented JSON. Integers stay exact to 64 bits; nothing in it can act on a terminal. */
-export function renderJson(value: unknown): string {
-  return `${inert(stringify(value, null, 2) ?? 'null')}\n`;
+export function renderJson({ data }: Report): string {
+  return `${inert(stringify(data, null, 2) ?? 'null')}\n`;
 }
 
 /** One JSON object a row and line. */
-export function renderNdjson(rows: readonly Row[]): string {
+export function renderNdjson({ rows }: Report): string {
   return rows.map((row) => `${inert(stringify(row) ?? 'null')}\n`).join('');
 }
 
