@@ -153,6 +153,7 @@ function summaryReport(summary: IngestSummary, dryRun: boolean): Report {
       ? `${formatBytes(bytes_received)} would be received; nothing was written (dry run)`
       : `${formatBytes(bytes_received)} received, ${formatBytes(bytes_ingested)} stored, in ${seconds.toFixed(1)} s${rate}`,
   ];
+  if (lines === 0n) notes.push('there were no events in the input');
   if (skipped > 0n)
     notes.push(`${plural(skipped, 'line')} already ingested before; --allow-duplicates ingests them again`);
   if (rejected > 0n && !dryRun) notes.push('see the rejected lines: infrasage dlq list');
