@@ -3,7 +3,7 @@ import type { Act, Handler } from './commands/command.ts';
 import { COMMANDS } from './commands/index.ts';
 import type { GlobalFlags } from './config.ts';
 import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
-import { type Io, isBrokenPipe, processIo, write } from './io.ts';
+import { type Io, processIo, write } from './io.ts';
 import { FORMATS } from './render/format.ts';
 import { printable } from './render/text.ts';
 import { programVersion } from './version.ts';
@@ -13,7 +13,7 @@ import { programVersion } from './version.ts';
  * are said on standard error, in one place, and become the exit status.
  */
 export async function run(argv: readonly string[], io: Io = processIo()): Promise<ExitStatus> {
-  ignoreBrokenPipes(io);
+  keepStreamErrors(io);
   const outcome: { status: ExitStatus } = { status: EXIT.ok };
   const program = buildProgram(io, outcome);
   try {
@@ -45,7 +45,7 @@ function buildProgram(io: Io, outcome: { status: ExitStatus }): Command {
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
-      outputError: (text, print) => print(text.replace(/^error:/, 'infrasage:')),
+      outputError: (text, print) => print(`${inert(text.replace(/^error:/, 'infrasage:'))}\n`),
     })
     .exitOverride();
   program.addHelpText(
@@ -119,18 +119,24 @@ async function explainFailure(error: unknown, io: Io, debug: boolean): Promise<v
   await write(io.stderr, `${chalk.red('infrasage:')} ${line}\n`);
   if (!debug) return;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    await write(io.stderr, `${cause.stack ?? cause.message}\n`);
+    await write(io.stderr, `${inert(cause.stack ?? cause.message)}\n`);
   }
 }
 
-/** A reader that has gone away (`infrasage usage | head`) is no error of ours. */
-function ignoreBrokenPipes({ stdout, stderr }: Io): void {
+/** Text of several lines, safe to print. */
+function inert(text: string): string {
+  return text.trimEnd().split('\n').map(printable).join('\n');
+}
+
+/**
+ * Keeps a failed stream from ending the process on its own: what failed to be written is told to write(),
+ * which passes over a reader that has gone away (`infrasage usage | head`) and throws on all else.
+ */
+function keepStreamErrors({ stdout, stderr }: Io): void {
   for (const stream of [stdout, stderr]) {
-    if (stream.listeners('error').some((listener) => listener === swallowBrokenPipe)) continue;
-    stream.on('error', swallowBrokenPipe);
+    if (stream.listeners('error').some((listener) => listener === told)) continue;
+    stream.on('error', told);
   }
 }
 
-function swallowBrokenPipe(error: Error): void {
-  if (!isBrokenPipe(error)) throw error;
-}
+function told(): void {}

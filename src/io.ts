@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import { InfrasageError } from './errors.ts';
 
 /** A stream to write text to; the properties of a terminal are there where it is one. */
 export type Output = Writable & { isTTY?: boolean; columns?: number };
@@ -23,7 +24,14 @@ export function processIo(): Io {
 export async function write(out: Output, text: string): Promise<void> {
   if (text === '' || out.destroyed || !out.writable) return;
   await new Promise<void>((resolve, reject) => {
-    out.write(text, (error) => (error && !isBrokenPipe(error) ? reject(error) : resolve()));
+    out.write(text, (error) => (error && !isBrokenPipe(error) ? reject(outputFailure(error)) : resolve()));
+  });
+}
+
+function outputFailure(cause: Error): InfrasageError {
+  return new InfrasageError(`the output cannot be written: ${cause.message}`, {
+    hint: 'what was ingested is safe',
+    cause,
   });
 }
 

@@ -126,3 +126,47 @@ it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and go
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
 }
+
+it('counts once what comes after blank lines, however the input is cut then', async () => {
+  const path = box.file('events.ndjson', `\n${event({ service_id: 'a' })}`);
+  expect(await ingest([path])).toMatchObject({ lines: 1, accepted: 1 });
+  writeFileSync(path, `\n${lines(event({ service_id: 'a' }), event({ service_id: 'b' }))}`);
+  expect(await ingest([path])).toMatchObject({ lines: 2, accepted: 1, skipped: 1 });
+  await withEngine(box.dataDir, (sql) => expect(storedServices(sql)).toEqual(['a', 'b']));
+});
+
+it('takes all of an input that starts like a known one and has a line longer than a batch', async () => {
+  const small = ['--max-line', '1000', '--batch-bytes', '2000'];
+  const start = 'x'.repeat(3_000);
+  const known = box.file('known.ndjson', lines(start + 'y'.repeat(2_000), event()));
+  await ingest(['--max-line', '1000', known]);
+  const other = box.file(
+    'other.ndjson',
+    lines(start + 'z'.repeat(2_000), ...Array.from({ length: 20 }, () => event())),
+  );
+  expect(await ingest([...small, other])).toMatchObject({ lines: 21, accepted: 20, rejected: 1, skipped: 0 });
+  const unfinished = box.file('unfinished.ndjson', 'w'.repeat(6_000));
+  expect(await ingest([...small, unfinished])).toMatchObject({ rejected: 1, skipped: 0 });
+  expect(await ingest([...small, unfinished])).toMatchObject({ rejected: 0, skipped: 1 });
+});
+
+it('takes lines over the limit that look blank at first, or end in a carriage return', async () => {
+  const blankAtFirst = `${' '.repeat(1_100_000)}{"a":1}`;
+  const first = box.file('blank.ndjson', lines(event(), '', blankAtFirst, event({ service_id: 'b' })));
+  expect(await ingest([first])).toMatchObject({ lines: 3, accepted: 2, rejected: 1 });
+  const second = box.file('return.ndjson', `${lines(event({ service_id: 'c' }))}${'x'.repeat(1_100_000)}\r`);
+  expect(await ingest([second])).toMatchObject({ lines: 2, accepted: 1, rejected: 1 });
+  expect((await box.run(['verify'])).status).toBe(0);
+});
+
+it('prefers what is committed to a larger batch that was given up', async () => {
+  const all = Array.from({ length: 30 }, (_, i) => event({ service_id: `s${i}` }));
+  const path = box.file('all.ndjson', lines(...all));
+  await ingest([box.file('sample.ndjson', lines(...all.slice(0, 5)))]);
+  await withEngine(box.dataDir, (sql) =>
+    sql(`INSERT INTO infrasage.infrasage_ingest_batches (batch_id, key, previous_key, head, attempt, revision, state, bytes, lines)
+      SELECT 'given up#1', lower(hex(SHA256(concat(previous_key, file('${path}'))))), previous_key, head, 1, 2, 'aborted',
+        length(file('${path}')), 30 FROM infrasage.infrasage_ingest_batches WHERE state = 'committed'`),
+  );
+  expect(await ingest([path])).toMatchObject({ lines: 30, accepted: 25, skipped: 5 });
+});

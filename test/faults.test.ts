@@ -80,7 +80,7 @@ it('is exact whatever write fails, before or after it was done, in ingest and in
     time.now -= 60_000;
     return new Date(time.now);
   };
-  const settle = (on: Store) => recover(on, { owner, now, alive: () => false });
+  const settle = (on: Store) => recover(on, { owner, now });
   try {
     let cases = 0;
     for (const source of [() => fileSource(path), once]) {
@@ -130,7 +130,7 @@ it('settles a batch whose metering was rolled up while it was pending', async ()
       z.object({ rows: uint64 }),
     );
     expect(rolled).toEqual({ rows: 1n });
-    await recover(store, { owner: thisProcess(), now: () => new Date(), alive: () => false });
+    await recover(store, { owner: thisProcess(), now: () => new Date() });
     expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
     const summary = await ingest([fileSource(path)], OPTIONS, { store, now: () => new Date() });
     expect(summary).toMatchObject({ accepted: 2n, rejected: 1n, skipped: 0n });

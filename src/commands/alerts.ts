@@ -46,7 +46,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const parsed = channels.safeParse(given);
     if (!parsed.success) throw usageError(parsed.error.issues[0]?.message ?? 'wrong options');
     const { email, slack, webhook } = parsed.data;
-    const store = await context.store();
+    const store = await context.storeToWrite();
     const tenantId = context.config.tenant ?? '';
     const { threshold, updated } = await addThreshold(
       store,
@@ -78,7 +78,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .command('remove <id-or-percent>')
     .description('Remove a threshold by its id or its percent.');
   act<object, [string]>(remove, async (context, _, idOrPercent) => {
-    const removed = await removeThreshold(await context.store(), {
+    const removed = await removeThreshold(await context.storeToWrite(), {
       tenantId: context.config.tenant ?? null,
       idOrPercent,
       now: context.now,

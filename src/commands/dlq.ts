@@ -21,7 +21,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option('--limit <rows>', 'print this many', '20');
   act<{ error?: string; since?: string; limit: string }>(list, async (context, { error, since, limit }) => {
     const rows = Number(limit);
-    if (!Number.isInteger(rows) || rows < 1) throw usageError(`--limit ${limit} is not a number of rows`);
+    if (!Number.isInteger(rows) || rows < 1 || rows > 1_000_000)
+      throw usageError(`--limit ${limit} is not a number of rows`);
     const { letters, total } = await listLetters(await context.store(), {
       tenantId: context.config.tenant ?? null,
       error: error ?? null,

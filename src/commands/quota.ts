@@ -17,7 +17,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
   act<object, [string]>(set, async (context, _, events) => {
     const tenantId = context.config.tenant ?? '';
     const monthlyEvents = parseEvents(events);
-    await setQuota(await context.store(), tenantId, monthlyEvents, context.now);
+    await setQuota(await context.storeToWrite(), tenantId, monthlyEvents, context.now);
     return context.print({
       data: { tenant_id: tenantId || null, monthly_events: monthlyEvents },
       rows: [{ tenant_id: tenantId || null, monthly_events: monthlyEvents }],
@@ -49,7 +49,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .description('Remove the quota of --tenant, or without it, the default.');
   act(unset, async (context) => {
     const tenantId = context.config.tenant ?? '';
-    const before = await unsetQuota(await context.store(), tenantId, context.now);
+    const before = await unsetQuota(await context.storeToWrite(), tenantId, context.now);
     return context.print({
       data: { tenant_id: tenantId || null, monthly_events: null },
       rows: [],

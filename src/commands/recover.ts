@@ -7,9 +7,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
   act(command, async (context) => {
     const store = await context.unsettledStore();
     const done = await recover(store, { owner: thisProcess(), now: context.io.now });
-    const { lines, alive, ...batches } = done;
+    const { lines, setAside, ...batches } = done;
     return context.print({
-      data: { ...batches, alive, lines },
+      data: { ...batches, set_aside: setAside, lines },
       rows: Object.entries(batches).map(([outcome, count]) => ({
         outcome,
         batches: count,
@@ -20,10 +20,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
         { key: 'batches', title: 'Batches', kind: 'count' },
         { key: 'lines', title: 'Lines', kind: 'count' },
       ],
-      notes: [
-        recoveryWords(done) || 'There was nothing to recover.',
-        ...(alive > 0 ? [`${alive} batches of running processes were left alone.`] : []),
-      ],
+      notes: [recoveryWords(done) || 'There was nothing to recover.'],
     });
   });
 };

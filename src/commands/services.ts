@@ -15,7 +15,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
   ]);
   act<{ since: string; until?: string; limit: string }>(command, async (context, { since, until, limit }) => {
     const rows = Number(limit);
-    if (!Number.isInteger(rows) || rows < 1) throw usageError(`--limit ${limit} is not a number of rows`);
+    if (!Number.isInteger(rows) || rows < 1 || rows > 1_000_000)
+      throw usageError(`--limit ${limit} is not a number of rows`);
     const found = await usage(await context.store(), {
       tenantId: context.config.tenant ?? null,
       period: parsePeriod(since, until, context.now),

@@ -49,6 +49,8 @@ export interface KnownBatch {
   lines: number;
   sourceLines: number;
   committed: boolean;
+  /** Whether a committed batch comes after it. */
+  followed: boolean;
   /** The highest attempt there was. */
   attempt: number;
 }
@@ -60,6 +62,10 @@ export type Lookup = (previousKey: string, head: string) => Promise<readonly Kno
 export const KEPT_OF_LONG_LINE = 64 * 1024;
 
 const CR = 13;
+/** Most events of a batch, whatever their bytes: the engine's memory goes by rows too. */
+const MOST_LINES = 500_000;
+/** Most lines over the limit: they are listed in the statement that writes the batch. */
+const MOST_CUT = 2_000;
 /** Ends a line that was cut: where a batch has such an ending, the engine takes one CR off each line. */
 const CRLF = Buffer.of(CR, LF);
 const BOM = [0xef, 0xbb, 0xbf];
@@ -99,13 +105,14 @@ async function* chained(input: Input, root: string, maxLine: number, lookup: Loo
     const head = headOf(window);
     const candidates = await lookup(previousKey, head);
     const known = await recognise(input, previousKey, candidates);
-    const bytes = known ? input.take(known.bytes) : window;
+    const offered = known ? input.take(known.bytes) : window;
+    const whole = known !== undefined || offered[offered.length - 1] === LF || input.ended;
+    const scanned = whole ? scan(offered, firstLine, maxLine, known) : undefined;
+    const bytes = scanned ? input.take(scanned.bytes) : offered;
     const unfinished = bytes[bytes.length - 1] !== LF;
     const hash = createHash('sha256').update(previousKey).update(bytes);
     const batch: Batch = {
-      ...(known || !unfinished || input.ended
-        ? { ...scan(bytes, firstLine, maxLine, known), bytes: bytes.length }
-        : await longLine(input, bytes, firstLine, hash)),
+      ...(scanned ?? (await longLine(input, bytes, firstLine, hash))),
       previousKey,
       key: '',
       head,
@@ -123,13 +130,17 @@ async function* chained(input: Input, root: string, maxLine: number, lookup: Loo
   }
 }
 
-/** The longest candidate whose bytes the input has; reads on for it as far as it needs to. */
+/** The candidate whose bytes the input has; reads on for it as far as it needs to. */
 async function recognise(
   input: Input,
   previousKey: string,
   candidates: readonly KnownBatch[],
 ): Promise<KnownBatch | undefined> {
-  for (const candidate of [...candidates].sort((a, b) => b.bytes - a.bytes)) {
+  // What is committed comes first. The cut of a batch that was not is taken up again only where
+  // committed batches follow it: they can be reached by that cut alone.
+  const usable = candidates.filter((candidate) => candidate.committed || candidate.followed);
+  usable.sort((a, b) => Number(b.committed) - Number(a.committed) || b.bytes - a.bytes);
+  for (const candidate of usable) {
     const bytes = await input.peek(candidate.bytes);
     if (!bytes) continue;
     if (createHash('sha256').update(previousKey).update(bytes).digest('hex') !== candidate.key) continue;
@@ -150,7 +161,10 @@ function headOf(bytes: Uint8Array): string {
     .slice(0, 16);
 }
 
-type Scan = Pick<Batch, 'firstLine' | 'sourceLines' | 'lines' | 'crlf' | 'blank' | 'cut' | 'pieces'>;
+type Scan = Pick<
+  Batch,
+  'firstLine' | 'sourceLines' | 'lines' | 'crlf' | 'blank' | 'cut' | 'pieces' | 'bytes'
+>;
 
 /** One line that fills the whole buffer: it is over any limit, and only its start is kept. */
 async function longLine(
@@ -158,24 +172,42 @@ async function longLine(
   start: Uint8Array,
   line: number,
   hash: { update(bytes: Uint8Array): unknown },
-): Promise<Scan & { bytes: number }> {
-  const kept = Buffer.concat([start.subarray(0, KEPT_OF_LONG_LINE), Buffer.of(LF)]);
+): Promise<Scan> {
+  let kept = Buffer.from(start.subarray(0, KEPT_OF_LONG_LINE));
+  let blank = isBlank(start, 0, start.length);
   let bytes = start.length;
-  let ending = 0;
-  for await (const more of input.restOfLine()) {
-    hash.update(more.bytes);
-    bytes += more.bytes.length;
-    ending = more.ending;
+  let length = start.length;
+  for await (const { bytes: more, ending } of input.restOfLine()) {
+    hash.update(more);
+    const text = more.subarray(0, more.length - ending);
+    blank &&= isBlank(text, 0, text.length);
+    if (kept.length < KEPT_OF_LONG_LINE) {
+      kept = Buffer.concat([kept, text.subarray(0, KEPT_OF_LONG_LINE - kept.length)]);
+    }
+    bytes += more.length;
+    length += text.length;
   }
-  const cut = [{ line, length: bytes - ending }];
-  return { firstLine: line, sourceLines: 1, lines: 1, crlf: false, blank: false, cut, pieces: [kept], bytes };
+  const of = { firstLine: line, sourceLines: 1, crlf: false, blank, bytes };
+  if (blank) return { ...of, lines: 0, cut: [], pieces: [] };
+  return { ...of, lines: 1, cut: [{ line, length }], pieces: [kept, Buffer.of(LF)] };
 }
 
-/** Counts the lines of a buffer and cuts out what is over the limit; of a committed batch the counts are known. */
+/**
+ * Counts the lines of a buffer, up to as many as a batch may have, and cuts out what is over the limit; of a committed batch the counts are known.
+ */
 function scan(bytes: Uint8Array, firstLine: number, maxLine: number, known: KnownBatch | undefined): Scan {
   if (known?.committed) {
     const { lines, sourceLines } = known;
-    return { firstLine, sourceLines, lines, crlf: false, blank: false, cut: [], pieces: [] };
+    return {
+      firstLine,
+      sourceLines,
+      lines,
+      crlf: false,
+      blank: false,
+      cut: [],
+      pieces: [],
+      bytes: bytes.length,
+    };
   }
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const pieces: Uint8Array[] = [];
@@ -185,7 +217,8 @@ function scan(bytes: Uint8Array, firstLine: number, maxLine: number, known: Know
   let blank = false;
   let line = firstLine;
   let copied = 0;
-  for (let start = 0; start < buffer.length; line++) {
+  let start = 0;
+  for (; start < buffer.length && lines < MOST_LINES && cut.length < MOST_CUT; line++) {
     const lf = buffer.indexOf(LF, start);
     const next = lf < 0 ? buffer.length : lf + 1;
     let end = lf < 0 ? buffer.length : lf;
@@ -195,7 +228,7 @@ function scan(bytes: Uint8Array, firstLine: number, maxLine: number, known: Know
     }
     if (isBlank(buffer, start, end)) blank = true;
     else lines += 1;
-    if (end - start > maxLine) {
+    if (end - start > maxLine && !isBlank(buffer, start, end)) {
       cut.push({ line, length: end - start });
       const kept = Math.min(end - start, KEPT_OF_LONG_LINE);
       pieces.push(buffer.subarray(copied, start + kept), CRLF);
@@ -204,14 +237,15 @@ function scan(bytes: Uint8Array, firstLine: number, maxLine: number, known: Know
     }
     start = next;
   }
-  pieces.push(buffer.subarray(copied));
+  const rest = buffer.subarray(copied, start);
+  pieces.push(rest);
   // A carriage return at the very end belongs to its line; with an ending after it, it stays there.
-  if (crlf && buffer[buffer.length - 1] === CR) pieces.push(CRLF);
-  return { firstLine, sourceLines: line - firstLine, lines, crlf, blank, cut, pieces };
+  if (crlf && rest[rest.length - 1] === CR) pieces.push(CRLF);
+  return { firstLine, sourceLines: line - firstLine, lines, crlf, blank, cut, pieces, bytes: start };
 }
 
 /** Nothing but spaces, tabs and carriage returns. */
-function isBlank(buffer: Buffer, start: number, end: number): boolean {
+function isBlank(buffer: Uint8Array, start: number, end: number): boolean {
   for (let i = start; i < end; i++) {
     const byte = buffer[i];
     if (byte !== 32 && byte !== 9 && byte !== CR) return false;

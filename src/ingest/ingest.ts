@@ -5,10 +5,10 @@ import { batchId } from '../store/batch-id.ts';
 import { type ProcessIdentity, thisProcess } from '../store/process.ts';
 import type { LineOptions, Store } from '../store/store.ts';
 import { type Batch, cutBatches, type KnownBatch, type Lookup } from './batch.ts';
-import { type BatchTotals, knownBatches } from './ledger.ts';
+import { type BatchTotals, knownBatches, type LedgerEntry } from './ledger.ts';
 import type { Source } from './source.ts';
 import { spool } from './spool.ts';
-import { writeAttempt } from './write.ts';
+import { beginAttempt, completeAttempt } from './write.ts';
 
 /**
  * Input of one batch, bytes. Larger ones cost memory, smaller ones the fixed
@@ -120,7 +120,7 @@ class Run {
       if (stop?.aborted && (!source.once || batch.unfinished)) return;
       this.#bytesRead += batch.bytes;
       if (batch.known?.committed) this.#skip(batch);
-      else if (batch.lines > 0) await this.#start(source, batch);
+      else await this.#start(source, batch);
       if (this.#failure !== undefined) throw this.#failure;
     }
   }
@@ -145,20 +145,25 @@ class Run {
   /** Spools a batch and writes it in the background, no more at once than the store takes. */
   async #start(source: Source, { pieces, known, ...batch }: Batch): Promise<void> {
     const { store, now } = this.#deps;
-    const entry = {
+    const wanted = {
       ...batch,
       attempt: (known?.attempt ?? 0) + 1,
       source: source.name,
       once: source.once,
+      spooled: pieces.reduce((sum, piece) => sum + piece.length, 0),
       owner: this.#owner,
       options: lineOptions(this.#options),
       receivedAt: now(),
     };
-    const path = await spool(store.spoolDir, batchId(entry.key, entry.attempt), pieces);
+    const path = await spool(store.spoolDir, batchId(wanted.key, wanted.attempt), pieces);
     while (this.#underWay.size >= store.parallelism) await Promise.race(this.#underWay);
     if (this.#failure !== undefined) return rm(path, { force: true });
-    this.#begin(batch, entry.attempt);
-    const writing = this.#write(entry, path)
+    const totals = this.#options.dryRun
+      ? this.#judge(wanted, path)
+      : completeAttempt(store, await beginAttempt(store, wanted, now), { path, now });
+    this.#begin(batch, wanted.attempt);
+    const writing = totals
+      .then((found) => this.#add(batch.lines, found))
       .then(() => rm(path, { force: true }))
       .catch(async (error: unknown) => {
         this.#failure ??= error;
@@ -169,12 +174,9 @@ class Run {
     this.#underWay.add(writing);
   }
 
-  async #write(entry: Parameters<typeof writeAttempt>[1], path: string): Promise<void> {
-    const { store, now } = this.#deps;
-    const totals = this.#options.dryRun
-      ? fromVerdicts(await store.judgeBatch({ ...entry, batchId: batchId(entry.key, entry.attempt), path }))
-      : await writeAttempt(store, entry, { path, now });
-    this.#add(entry.lines, totals);
+  async #judge(wanted: Omit<LedgerEntry, 'batchId'>, path: string): Promise<BatchTotals> {
+    const landing = { ...wanted, batchId: batchId(wanted.key, wanted.attempt), path };
+    return fromVerdicts(await this.#deps.store.judgeBatch(landing));
   }
 
   #begin(
@@ -183,7 +185,7 @@ class Run {
   ): void {
     const begun = this.#begun.get(previousKey + head) ?? [];
     // If it fails, so does the run, and nothing is said of those that were taken for the same.
-    begun.push({ key, bytes, lines, sourceLines, committed: true, attempt });
+    begun.push({ key, bytes, lines, sourceLines, committed: true, followed: false, attempt });
     this.#begun.set(previousKey + head, begun);
   }
 

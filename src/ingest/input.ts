@@ -70,11 +70,7 @@ export class Input {
   /** The bytes from where lines() started, this many; undefined where the source has fewer, or for more than MAX_BUFFER. */
   async peek(length: number): Promise<Uint8Array | undefined> {
     if (length > MAX_BUFFER) return undefined;
-    if (length > this.#buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(length);
-      this.#buffer.copy(larger, 0, 0, this.#filled);
-      this.#buffer = larger;
-    }
+    this.#grow(length);
     while (this.#filled < length && (await this.#fill())) {}
     return this.#filled < length ? undefined : this.#buffer.subarray(0, length);
   }
@@ -87,7 +83,8 @@ export class Input {
 
   /** Whether a line ends after the first so many bytes: there is its ending, or the source ends there. */
   async lineEndsAfter(length: number): Promise<boolean> {
-    while (this.#filled < Math.min(length + 2, this.#buffer.length) && (await this.#fill())) {}
+    this.#grow(length + 2);
+    while (this.#filled < length + 2 && (await this.#fill())) {}
     const [next, second] = this.#buffer.subarray(length, Math.min(length + 2, this.#filled));
     return next === LF || (next === CR && second === LF) || (next === undefined && this.#drained);
   }
@@ -100,19 +97,19 @@ export class Input {
     else if (this.#filled > 1 && this.#buffer[0] === CR && this.#buffer[1] === LF) this.#taken = 2;
   }
 
-  /** What follows of the line that filled the whole buffer, with the length of its line ending in the last piece. */
+  /** What follows of the line that lines() gave only the start of, with the length of its line ending in the last piece. */
   async *restOfLine(): AsyncGenerator<{ bytes: Uint8Array; ending: number }> {
-    let last = this.#buffer[this.#filled - 1];
+    let last = this.#buffer[this.#taken - 1];
     for (;;) {
-      this.#filled = 0;
-      this.#taken = 0;
-      if (!(await this.#fill())) return;
+      // First what was read beyond what lines() gave, then more of the source.
+      this.#forget();
+      if (this.#filled === 0 && !(await this.#fill())) return;
       const lf = this.#buffer.subarray(0, this.#filled).indexOf(LF);
       this.#taken = lf < 0 ? this.#filled : lf + 1;
       const before = lf > 0 ? this.#buffer[lf - 1] : last;
       yield { bytes: this.#buffer.subarray(0, this.#taken), ending: lf < 0 ? 0 : before === CR ? 2 : 1 };
       if (lf >= 0) return;
-      last = this.#buffer[this.#filled - 1];
+      last = this.#buffer[this.#taken - 1];
     }
   }
 
@@ -121,6 +118,13 @@ export class Input {
     // Behind a chunk that has not come, the source would wait with it.
     if (this.#pending) this.#pending.catch(() => {});
     else await this.#chunks.return?.();
+  }
+
+  #grow(size: number): void {
+    if (size <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(size);
+    this.#buffer.copy(larger, 0, 0, this.#filled);
+    this.#buffer = larger;
   }
 
   /** Moves what was not handed out to the start of the buffer. */

@@ -35,6 +35,8 @@ export interface LedgerEntry
   source: string;
   /** Whether its input cannot be read again: then its spool file is kept until it is settled. */
   once: boolean;
+  /** Bytes of its spool file. */
+  spooled: number;
   owner: ProcessIdentity;
   options: LineOptions;
   /** ingested_at of every row of the batch: finds them without a scan. */
@@ -77,6 +79,7 @@ async function record(
     attempt: entry.attempt,
     source: entry.source,
     once: entry.once ? 1 : 0,
+    spooled: entry.spooled,
     first_line: entry.firstLine,
     source_lines: entry.sourceLines,
     lines: entry.lines,
@@ -98,7 +101,11 @@ const count = z.coerce.number().int();
 export async function knownBatches(store: Store, previousKey: string, head: string): Promise<KnownBatch[]> {
   return store.query(
     `SELECT key, any(b.bytes) AS bytes, any(b.lines) AS lines, any(b.source_lines) AS sourceLines,
-      countIf(b.state = 'committed') > 0 AS committed, max(b.attempt) AS attempt
+      countIf(b.state = 'committed') > 0 AS committed, max(b.attempt) AS attempt,
+      key IN (SELECT f.previous_key FROM {{db}}.infrasage_ingest_batches AS f
+        WHERE f.state = 'committed' AND f.previous_key IN (
+          SELECT s.key FROM {{db}}.infrasage_ingest_batches AS s WHERE s.previous_key = {previous_key:String} AND s.head = {head:String})
+      ) AS followed
     FROM {{db}}.infrasage_ingest_batches AS b
     WHERE previous_key = {previous_key:String} AND head = {head:String}
     GROUP BY key`,
@@ -108,6 +115,7 @@ export async function knownBatches(store: Store, previousKey: string, head: stri
       lines: count,
       sourceLines: count,
       committed: z.coerce.boolean(),
+      followed: z.coerce.boolean(),
       attempt: count,
     }),
     { previous_key: previousKey, head },
@@ -134,6 +142,7 @@ const entryRow = z
     attempt: count,
     source: z.string(),
     once: z.coerce.boolean(),
+    spooled: count,
     first_line: count,
     source_lines: count,
     lines: count,
@@ -154,6 +163,7 @@ const entryRow = z
       attempt: row.attempt,
       source: row.source,
       once: row.once,
+      spooled: row.spooled,
       firstLine: row.first_line,
       sourceLines: row.source_lines,
       lines: row.lines,
@@ -170,7 +180,7 @@ const entryRow = z
 /** The batches that were begun and of which it is not known what became. */
 export async function pendingBatches(store: Store): Promise<LedgerEntry[]> {
   return store.query(
-    `SELECT batch_id, key, previous_key, head, attempt, source, once, first_line, source_lines, lines, bytes, crlf, blank,
+    `SELECT batch_id, key, previous_key, head, attempt, source, once, spooled, first_line, source_lines, lines, bytes, crlf, blank,
       cut, owner, options, received_at
     FROM {{db}}.infrasage_ingest_batches FINAL
     WHERE state = 'pending'

@@ -1,6 +1,6 @@
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { storeFailure } from '../store/failure.ts';
+import { DISK_FULL, storeFailure } from '../store/failure.ts';
 
 /** Where a batch is spooled. */
 export function spoolPath(dir: string, batchId: string): string {
@@ -19,7 +19,10 @@ export async function spool(dir: string, batchId: string, pieces: readonly Uint8
   try {
     const file = await open(path, 'w', 0o600);
     try {
-      await file.writev(pieces);
+      const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+      const { bytesWritten } = pieces.length > 0 ? await file.writev(pieces) : { bytesWritten: 0 };
+      // On a disk that fills up meanwhile, fewer bytes are written, and nothing is said.
+      if (bytesWritten !== length) throw Object.assign(new Error('ENOSPC: short write'), { code: DISK_FULL });
     } finally {
       await file.close();
     }

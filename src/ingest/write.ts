@@ -11,26 +11,39 @@ import {
 } from './ledger.ts';
 
 /**
- * Writes one attempt at a batch from its spool file: intent, rows, count,
- * commit. When it returns, the batch is committed and durable; when it throws,
- * the batch is pending, and recovery settles it.
+ * Begins an attempt at a batch that is spooled: when it returns, the intent is
+ * durable. No later batch of the input may begin before that: once it is
+ * committed, the chain must lead to it.
  * @throws InfrasageError (exit 3)
  */
-export async function writeAttempt(
+export async function beginAttempt(
   store: Store,
   wanted: Omit<LedgerEntry, 'batchId'>,
-  { path, now, afterIntent }: { path: string; now: () => Date; afterIntent?: () => Promise<void> },
-): Promise<BatchTotals> {
+  now: () => Date,
+): Promise<LedgerEntry> {
   const entry: LedgerEntry = { ...wanted, batchId: batchId(wanted.key, wanted.attempt) };
   await recordIntent(store, entry, now());
-  await afterIntent?.();
+  return entry;
+}
+
+/**
+ * Writes the rows of an attempt from its spool file, counts them, and commits.
+ * When it returns, the batch is committed and durable; when it throws, the
+ * batch is pending, and recovery settles it.
+ * @throws InfrasageError (exit 3)
+ */
+export async function completeAttempt(
+  store: Store,
+  entry: LedgerEntry,
+  { path, now }: { path: string; now: () => Date },
+): Promise<BatchTotals> {
   await store.writeBatch({ ...entry, path });
   const totals = await countBatch(store, entry);
   if (!isWhole(entry, totals)) {
     const { accepted, rejected, metered } = totals;
     throw new InfrasageError(
       `batch ${entry.batchId} of ${entry.source} is not whole: of ${entry.lines} lines, ${accepted} are in the firehose, ${metered} metered and ${rejected} in the dead letters`,
-      { hint: 'it does not count; the next ingest removes its rows and takes its input again' },
+      { hint: 'it does not count; the next command removes its rows' },
     );
   }
   await recordCommit(store, entry, totals, now());

@@ -14,6 +14,9 @@ export interface Period {
   open: boolean;
 }
 
+/** A hundred years. */
+const LONGEST_SPAN = 100 * 366 * 24 * 3_600_000;
+
 const SPAN = /^(\d+(?:\.\d+)?)\s*(m|h|d|w)$/;
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:\d{2})$/;
@@ -25,7 +28,7 @@ const MONTH = /^(\d{4})-(\d{2})$/;
  */
 export function parseSpan(text: string, option: string): number {
   const span = SPAN.test(text) ? ms(text as StringValue) : undefined;
-  if (span === undefined || span <= 0 || !Number.isFinite(span)) {
+  if (span === undefined || span < 1000 || span > LONGEST_SPAN) {
     throw usageError(`${option} ${text} is not a time span`, 'write it like 90m, 24h, 7d or 2w');
   }
   return span;
@@ -76,7 +79,13 @@ export interface Month {
 export function parseMonth(text: string | undefined, now: Date): Month {
   const name = text ?? now.toISOString().slice(0, 7);
   const [, year, month] = MONTH.exec(name) ?? [];
-  if (year === undefined || Number(month) < 1 || Number(month) > 12) {
+  if (
+    year === undefined ||
+    Number(year) < 2000 ||
+    Number(year) > 2105 ||
+    Number(month) < 1 ||
+    Number(month) > 12
+  ) {
     throw usageError(`--month ${name} is not a month`, 'write it like 2026-11');
   }
   const start = new Date(Date.UTC(Number(year), Number(month) - 1, 1));

@@ -161,6 +161,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_ingest_batches
     state          LowCardinality(String),
     source         String,
     once           UInt8 COMMENT 'its input cannot be read again: its spool file is kept until it is settled',
+    spooled        UInt64 COMMENT 'bytes of its spool file',
     first_line     UInt64,
     source_lines   UInt64 COMMENT 'lines it covers, blank ones included',
     lines          UInt64 COMMENT 'events in it: blank lines not counted',

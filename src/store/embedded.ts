@@ -1,9 +1,9 @@
-import { accessSync, constants, mkdirSync, rmSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type ClickHouseClient, createClient } from '@clickhouse/client';
 import { z } from 'zod';
-import { InfrasageError } from '../errors.ts';
+import { InfrasageError, usageError } from '../errors.ts';
 import { assertReadable, recordVersions, removeUnwrittenMutations } from './data-dir.ts';
 import { DISK_FULL, storeFailure } from './failure.ts';
 import { landingSelect, linesOf, ONE_BLOCK } from './landing.ts';
@@ -35,7 +35,9 @@ export async function openEmbedded(options: {
   command: string;
 }): Promise<Store> {
   const { dataDir } = options;
-  prepareDirectory(dataDir);
+  // What the engine writes is for this user alone.
+  process.umask(0o077);
+  prepareDirectory(dataDir, options.database);
   const engine = await loadEngine();
   assertReadable(dataDir, engine.version);
   const lock = takeLock(dataDir, options.command);
@@ -84,7 +86,7 @@ class EmbeddedStore implements Store {
     if (!main) throw new Error('a store needs a session');
     this.database = database;
     this.engineVersion = engineVersion;
-    this.spoolDir = join(dataDir, 'spool');
+    this.spoolDir = join(dataDir, 'spool', database);
     this.#main = main;
     this.#writers = new Pool(writers);
     this.#clients = clients;
@@ -194,13 +196,16 @@ async function loadEngine(): Promise<Engine> {
   }
 }
 
-function prepareDirectory(dataDir: string): void {
+function prepareDirectory(dataDir: string, database: string): void {
+  if (/[{}]/.test(dataDir)) {
+    // The engine reads braces in the path of a spool file as alternatives.
+    throw usageError(`a data directory cannot have { or } in its name: ${dataDir}`);
+  }
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeDirectory(dataDir);
     if (!statSync(dataDir).isDirectory()) throw notADirectory(dataDir);
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
-    // Spooled batches that nobody will read: their process is gone, and their input is read again.
-    mkdirSync(join(dataDir, 'spool'), { recursive: true, mode: 0o700 });
+    makeDirectory(join(dataDir, 'spool', database));
   } catch (error) {
     if (error instanceof InfrasageError) throw error;
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
@@ -216,6 +221,13 @@ function prepareDirectory(dataDir: string): void {
       hint: 'give another one with --data-dir',
     });
   }
+}
+
+/** Like mkdir -p. Node's own goes round for ever where a file system takes no directories, such as /proc. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeDirectory(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
 }
 
 function notADirectory(dataDir: string, cause?: unknown): InfrasageError {

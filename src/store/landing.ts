@@ -16,7 +16,10 @@ export function landingSelect(batch: LandingBatch, lines: string): string {
       ? 'length(line)'
       : `transform(line_number, [${batch.cut.map((c) => digits(c.line)).join()}], [${batch.cut.map((c) => digits(c.length)).join()}], length(line))`;
   // A blank line holds nothing but white space; the scan that counted it used the same bytes.
-  const events = batch.blank ? `WHERE NOT match(line, '^[ \\t\\r]*$')` : '';
+  // One that was cut is none, however its start may look.
+  const cutLines =
+    batch.cut.length === 0 ? '0' : `line_number IN (${batch.cut.map((c) => digits(c.line)).join()})`;
+  const events = batch.blank ? `WHERE ${cutLines} OR NOT match(line, '^[ \\t\\r]*$')` : '';
   const { options } = batch;
   return `SELECT
       line,

@@ -60,7 +60,13 @@ function clearAway(path: string, aside: string): void {
     throw error;
   }
   const taken = readHolder(aside);
-  if (taken && isAlive(taken)) linkSync(aside, path);
+  if (taken && isAlive(taken)) {
+    try {
+      linkSync(aside, path);
+    } catch (error) {
+      if (!isCode(error, 'EEXIST')) throw error;
+    }
+  }
   rmSync(aside, { force: true });
 }
 

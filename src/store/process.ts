@@ -15,9 +15,12 @@ export function thisProcess(): ProcessIdentity {
   return { host: hostname(), pid: process.pid, started: startOf(process.pid) ?? '' };
 }
 
-/** Whether a process is still running. Of another host's processes nothing is known: they count as alive. */
+/**
+ * Whether a process of this host is still running. Another host's is taken for gone: the name of a host
+ * changes, and where the process does run, the engine's own lock decides.
+ */
 export function isAlive(other: ProcessIdentity): boolean {
-  if (other.host !== hostname()) return true;
+  if (other.host !== hostname()) return false;
   try {
     process.kill(other.pid, 0);
   } catch (error) {
