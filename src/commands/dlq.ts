@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
-import { type ContractOptions, EVENT_TYPES, explain } from '../ingest/contract.ts';
+import { type ContractOptions, ERROR_CODES, EVENT_TYPES, explain } from '../ingest/contract.ts';
 import type { Row } from '../render/report.ts';
 import { excerpt, formatCount, plural } from '../render/text.ts';
 import { type DeadLetter, findLetter, listLetters } from '../reports/dead-letters.ts';
@@ -20,6 +20,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option('--since <time>', 'only those received since: a span, a date, or RFC 3339')
     .option('--limit <rows>', 'print this many', '20');
   act<{ error?: string; since?: string; limit: string }>(list, async (context, { error, since, limit }) => {
+    if (error !== undefined && !ERROR_CODES.some((code) => code === error)) {
+      throw usageError(`--error ${error} is not an error code`, `use one of ${ERROR_CODES.join(', ')}`);
+    }
     const rows = Number(limit);
     if (!Number.isInteger(rows) || rows < 1 || rows > 1_000_000)
       throw usageError(`--limit ${limit} is not a number of rows`);
@@ -30,6 +33,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       limit: rows,
     });
     const shown = BigInt(letters.length);
+    if (total > shown && context.config.format !== 'table') {
+      await context.say(`${shown} of ${total} dead letters; raise --limit to see them all`);
+    }
     return context.print({
       data: { total, letters: letters.map(letterCells) },
       rows: letters.map(letterCells),

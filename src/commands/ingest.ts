@@ -91,7 +91,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       allowDuplicates: options.allowDuplicates,
       flushMs: flushInterval(options.flushInterval),
     };
-    const interrupt = onInterrupt();
+    const interrupt = onInterrupt((text) => context.say(text));
     const run = (store: Store) =>
       ingestSources(sources, settings, {
         store,

@@ -30,9 +30,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
   const show = command.command('show').description('Show the quotas in force.');
   act(show, async (context) => {
     const { tenant } = context.config;
-    const all = (await quotas(await context.store())).all.filter(
-      (quota) => tenant === undefined || quota.tenantId === tenant,
-    );
+    const { all: every } = await quotas(await context.store());
+    const own = every.filter((quota) => tenant === undefined || quota.tenantId === tenant);
+    // A tenant without a quota of its own has the default.
+    const all = own.length > 0 ? own : every.filter((quota) => quota.tenantId === '');
     const rows = all.map(({ tenantId, monthlyEvents }) => ({
       tenant_id: tenantId || null,
       monthly_events: monthlyEvents,

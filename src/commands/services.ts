@@ -23,6 +23,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       groupBy: 'service_id',
       limit: rows,
     });
+    if (found.omitted > 0 && context.config.format !== 'table') {
+      await context.say(`${rows} of ${rows + found.omitted} rows; raise --limit to see them all`);
+    }
     return context.print(usageReport(found));
   });
 };

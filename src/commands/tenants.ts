@@ -17,7 +17,15 @@ export const configure: CommandModule['configure'] = (command, act) => {
         { key: 'bytes_received', title: 'Received', kind: 'bytes' },
         { key: 'last_hour', title: 'Last hour (UTC)', kind: 'text' },
       ],
-      ...(found.length === 0 ? { notes: ['No tenant has metered events yet: infrasage ingest FILE'] } : {}),
+      ...(found.length === 0
+        ? {
+            notes: [
+              rows.length === 0
+                ? 'No tenant has metered events yet: infrasage ingest FILE'
+                : `The tenant ${tenant} has no metered events.`,
+            ],
+          }
+        : {}),
     });
   });
 };

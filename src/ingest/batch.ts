@@ -176,17 +176,19 @@ async function longLine(
   let kept = Buffer.from(start.subarray(0, KEPT_OF_LONG_LINE));
   let blank = isBlank(start, 0, start.length);
   let bytes = start.length;
-  let length = start.length;
-  for await (const { bytes: more, ending } of input.restOfLine()) {
-    hash.update(more);
-    const text = more.subarray(0, more.length - ending);
-    blank &&= isBlank(text, 0, text.length);
+  let ending = 0;
+  for await (const more of input.restOfLine()) {
+    hash.update(more.bytes);
+    blank &&= isBlank(more.bytes, 0, more.bytes.length - Math.min(more.ending, more.bytes.length));
     if (kept.length < KEPT_OF_LONG_LINE) {
-      kept = Buffer.concat([kept, text.subarray(0, KEPT_OF_LONG_LINE - kept.length)]);
+      kept = Buffer.concat([kept, more.bytes.subarray(0, KEPT_OF_LONG_LINE - kept.length)]);
     }
-    bytes += more.length;
-    length += text.length;
+    bytes += more.bytes.length;
+    ending = more.ending;
   }
+  // A CRLF may come in two pieces, and a part of it be among what was kept.
+  const length = bytes - ending;
+  kept = kept.subarray(0, Math.min(kept.length, length));
   const of = { firstLine: line, sourceLines: 1, crlf: false, blank, bytes };
   if (blank) return { ...of, lines: 0, cut: [], pieces: [] };
   return { ...of, lines: 1, cut: [{ line, length }], pieces: [kept, Buffer.of(LF)] };

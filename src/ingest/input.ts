@@ -19,6 +19,8 @@ export class Input {
   #rest: Uint8Array = new Uint8Array(0);
   /** A chunk that was asked for and has not come. */
   #pending: Promise<IteratorResult<Uint8Array>> | undefined;
+  /** What the source failed with. The whole lines before that are handed out first. */
+  #failure: { error: unknown } | undefined;
   /** Whether the source has given its last chunk. */
   #drained = false;
 
@@ -34,7 +36,7 @@ export class Input {
 
   /** Whether what was last handed out is the end of the source. */
   get ended(): boolean {
-    return this.#drained && this.#rest.length === 0 && this.#taken === this.#filled;
+    return this.#drained && !this.#failure && this.#rest.length === 0 && this.#taken === this.#filled;
   }
 
   /** Drops these bytes where the source starts with them. */
@@ -63,6 +65,7 @@ export class Input {
       deadline.clear();
     }
     const lastEnding = this.#lastEnding();
+    if (this.#failure && lastEnding < 0) throw this.#failure.error;
     this.#taken = lastEnding < 0 ? this.#filled : lastEnding + 1;
     return this.#buffer.subarray(0, this.#taken);
   }
@@ -86,7 +89,9 @@ export class Input {
     this.#grow(length + 2);
     while (this.#filled < length + 2 && (await this.#fill())) {}
     const [next, second] = this.#buffer.subarray(length, Math.min(length + 2, this.#filled));
-    return next === LF || (next === CR && second === LF) || (next === undefined && this.#drained);
+    return (
+      next === LF || (next === CR && second === LF) || (next === undefined && this.#drained && !this.#failure)
+    );
   }
 
   /** Passes over a line ending, where one comes next. */
@@ -103,7 +108,10 @@ export class Input {
     for (;;) {
       // First what was read beyond what lines() gave, then more of the source.
       this.#forget();
-      if (this.#filled === 0 && !(await this.#fill())) return;
+      if (this.#filled === 0 && !(await this.#fill())) {
+        if (this.#failure) throw this.#failure.error;
+        return;
+      }
       const lf = this.#buffer.subarray(0, this.#filled).indexOf(LF);
       this.#taken = lf < 0 ? this.#filled : lf + 1;
       const before = lf > 0 ? this.#buffer[lf - 1] : last;
@@ -143,7 +151,15 @@ export class Input {
     if (this.#rest.length === 0) {
       if (this.#drained) return false;
       this.#pending ??= this.#chunks.next();
-      const next = await (deadline ? deadline.orPassed(this.#pending) : this.#pending);
+      let next: IteratorResult<Uint8Array> | undefined;
+      try {
+        next = await (deadline ? deadline.orPassed(this.#pending) : this.#pending);
+      } catch (error) {
+        this.#failure = { error };
+        this.#pending = undefined;
+        this.#drained = true;
+        return false;
+      }
       if (next === undefined) return true;
       this.#pending = undefined;
       if (next.done) {

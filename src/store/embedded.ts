@@ -197,9 +197,9 @@ async function loadEngine(): Promise<Engine> {
 }
 
 function prepareDirectory(dataDir: string, database: string): void {
-  if (/[{}]/.test(dataDir)) {
-    // The engine reads braces in the path of a spool file as alternatives.
-    throw usageError(`a data directory cannot have { or } in its name: ${dataDir}`);
+  if (/[{}*?]/.test(dataDir)) {
+    // The engine reads these in the path of a spool file as a pattern.
+    throw usageError(`a data directory cannot have {, }, * or ? in its name: ${dataDir}`);
   }
   try {
     makeDirectory(dataDir);

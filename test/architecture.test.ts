@@ -1,0 +1,147 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+interface Import {
+  /** Path from the root of the package. */
+  from: string;
+  /** Path from the root of the package, or a package's name. */
+  to: string;
+  /** Whether only types are taken, which is gone at run time. */
+  typeOnly: boolean;
+}
+
+const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => `src/${name.replaceAll('\\', '/')}`);
+const imports = files.flatMap(importsOf);
+
+function importsOf(from: string): Import[] {
+  const text = readFileSync(join(ROOT, from), 'utf8').replace(/^\s*(\/\/|\*).*$/gm, '');
+  const found = [
+    ...[...text.matchAll(/^(?:import|export)\s(type\s)?(?:[^'";]*?\sfrom\s)?'([^']+)'/gm)],
+    ...[...text.matchAll(/\bimport\((\s*)'([^']+)'\s*\)/g)].map(
+      ([, , name]) => ['', undefined, name] as const,
+    ),
+  ];
+  return found.map(([, type, name = '']) => ({
+    from,
+    to: name.startsWith('.') ? normalize(join(dirname(from), name)).replaceAll('\\', '/') : name,
+    typeOnly: Boolean(type?.trim()),
+  }));
+}
+
+/** The folder of src that a file is in; a file of src itself stands for itself. */
+function part(path: string): string {
+  const [src, first = '', ...rest] = path.split('/');
+  return src === 'src' && rest.length > 0 ? first : path;
+}
+
+const shown = ({ from, to }: Import) => `${from} imports ${to}`;
+const within = (folders: readonly string[], path: string) => folders.includes(part(path));
+
+describe('imports', () => {
+  test('were found, and each names a file that is there', () => {
+    expect(files.length).toBeGreaterThan(30);
+    expect(imports.length).toBeGreaterThan(files.length);
+    expect(imports.some(({ from, to }) => from === 'src/cli.ts' && to === 'src/commands/index.ts')).toBe(
+      true,
+    );
+    expect(
+      imports.some(({ from, to }) => from === 'src/commands/index.ts' && to === 'src/commands/usage.ts'),
+    ).toBe(true);
+    const lost = imports.filter(({ to }) => to.startsWith('src/') && !existsSync(join(ROOT, to)));
+    expect(lost.map(shown)).toEqual([]);
+  });
+
+  test('only the store knows the driver and the engine', () => {
+    const drivers = imports.filter(({ to }) => /^(@clickhouse\/|chdb(\/|$))/.test(to));
+    expect(drivers.length).toBeGreaterThan(0);
+    expect(drivers.filter(({ from }) => part(from) !== 'store').map(shown)).toEqual([]);
+  });
+
+  /** From the top down: a part may import from its own row and from those below. */
+  const LAYERS = [
+    ['src/cli.ts'],
+    ['commands', 'http'],
+    ['src/context.ts'],
+    ['ingest', 'reports', 'alerts', 'verify'],
+    ['store'],
+    ['src/config.ts'],
+    ['render'],
+    ['src/errors.ts', 'src/io.ts', 'src/version.ts'],
+  ];
+
+  test('point one way: commands, then ingest, reports and alerts, then the store', () => {
+    const layer = (path: string) => LAYERS.findIndex((row) => row.includes(part(path)));
+    expect(
+      files.filter((path) => layer(path) < 0),
+      'files that have no place in the order',
+    ).toEqual([]);
+    const upward = imports
+      .filter(({ to, typeOnly }) => to.startsWith('src/') && !typeOnly)
+      .filter(({ from, to }) => layer(to) < layer(from));
+    expect(upward.map(shown)).toEqual([]);
+  });
+
+  test('the store knows nothing of what is built on it, not even types', () => {
+    const upper = [
+      'commands',
+      'http',
+      'ingest',
+      'reports',
+      'alerts',
+      'verify',
+      'render',
+      'src/context.ts',
+      'src/cli.ts',
+    ];
+    const wrong = imports.filter(({ from, to }) => part(from) === 'store' && within(upper, to));
+    expect(wrong.map(shown)).toEqual([]);
+  });
+
+  test('rendering knows nothing of the store, nor of what it prints', () => {
+    const wrong = imports.filter(
+      ({ from, to }) =>
+        part(from) === 'render' &&
+        within(['store', 'ingest', 'reports', 'alerts', 'verify', 'commands', 'http'], to),
+    );
+    expect(wrong.map(shown)).toEqual([]);
+  });
+
+  test('the parts of the program import each other in no circle at run time', () => {
+    const edges = new Map<string, Set<string>>();
+    for (const { from, to, typeOnly } of imports) {
+      if (typeOnly || !to.startsWith('src/') || part(from) === part(to)) continue;
+      edges.set(part(from), (edges.get(part(from)) ?? new Set()).add(part(to)));
+    }
+    const circle = (at: string, path: readonly string[]): string[] | undefined => {
+      if (path.includes(at)) return [...path.slice(path.indexOf(at)), at];
+      for (const next of edges.get(at) ?? []) {
+        const found = circle(next, [...path, at]);
+        if (found) return found;
+      }
+      return undefined;
+    };
+    expect(
+      [...edges.keys()]
+        .map((at) => circle(at, []))
+        .find(Boolean)
+        ?.join(' -> '),
+    ).toBeUndefined();
+  });
+
+  test('nothing imports the command line but what is in bin', () => {
+    expect(imports.filter(({ to }) => to === 'src/cli.ts').map(shown)).toEqual([]);
+    expect(readFileSync(join(ROOT, 'bin/infrasage.js'), 'utf8')).toContain("'../dist/cli.js'");
+  });
+
+  test('a command holds no SQL', () => {
+    const commands = files.filter((path) => part(path) === 'commands');
+    const sql = /\{\{db\}\}|\b(SELECT|INSERT INTO|ALTER TABLE)\s/;
+    expect(commands.filter((path) => sql.test(readFileSync(join(ROOT, path), 'utf8')))).toEqual([]);
+  });
+});
