@@ -17,7 +17,11 @@ export async function run(argv: readonly string[], io: Io = processIo()): Promis
   const outcome: { status: ExitStatus } = { status: EXIT.ok };
   const program = buildProgram(io, outcome);
   try {
-    await program.parseAsync(argv, { from: 'user' });
+    // `help usage` is `usage --help`: a command's options are known once its file is loaded.
+    const [first, ...rest] = argv;
+    await program.parseAsync(first === 'help' && rest.length > 0 ? [...rest, '--help'] : argv, {
+      from: 'user',
+    });
     return outcome.status;
   } catch (error) {
     // Help, version and wrong usage: commander has said all there is to say.

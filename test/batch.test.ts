@@ -344,14 +344,27 @@ describe('batches of an input', () => {
     expectWhole(input, await collect(inChunks(input, [50]), options), options);
   });
 
-  test('what the source fails with comes through', async () => {
-    async function* broken(): AsyncGenerator<Uint8Array> {
-      yield Buffer.from('a\nb\n');
-      throw new Error('cut short');
-    }
-    const options = { batchBytes: 64, maxLine: 32, flushMs: FOREVER };
-    await expect(collect(broken(), options)).rejects.toThrow('cut short');
-  });
+  test('of a source that fails, the whole lines before come first, and then its failure', () =>
+    check(
+      fc.asyncProperty(shortInput, chunkSizes, smallCut, async (input, sizes, options) => {
+        async function* broken(): AsyncGenerator<Uint8Array> {
+          yield* inChunks(input, sizes);
+          throw new Error('cut short');
+        }
+        const given: Line[] = [];
+        const reading = (async () => {
+          for await (const { pieces, ...batch } of cutBatches(broken(), ROOT, options)) {
+            given.push(...landed({ ...batch, text: Buffer.concat(pieces) }));
+          }
+        })();
+        await expect(reading).rejects.toThrow('cut short');
+        const whole = linesOf(withoutMark(input)).filter(
+          ({ bytes, ending }) => ending > 0 && !isBlank(bytes),
+        );
+        expect(given.map(({ number }) => number)).toEqual(whole.map(({ number }) => number));
+      }),
+      500,
+    ));
 });
 
 describe('batches in the engine', () => {

@@ -139,7 +139,7 @@ async function* unzstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
 function readFailure(error: unknown, name: string): InfrasageError {
   if (error instanceof InfrasageError) return error;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'ENOENT')
+  if (code === 'ENOENT' || code === 'ENOTDIR')
     return new InfrasageError(`there is no file ${name}`, { hint: 'check the name', cause: error });
   if (code === 'EACCES' || code === 'EPERM') {
     return new InfrasageError(`no permission to read ${name}`, {

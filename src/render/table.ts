@@ -30,7 +30,8 @@ export function renderTable(report: Report, { width, color }: { width: number; c
       ...table
         .toString()
         .split('\n')
-        .map((line) => line.trimEnd()),
+        // A character of two code units may have been cut in two.
+        .map((line) => line.replace(/\p{Cs}/gu, ' ').trimEnd()),
     );
   }
   if (report.notes && report.notes.length > 0) {
