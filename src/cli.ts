@@ -18,10 +18,14 @@ export async function run(argv: readonly string[], io: Io = processIo()): Promis
   const program = buildProgram(io, outcome);
   try {
     // `help usage` is `usage --help`: a command's options are known once its file is loaded.
-    const [first, ...rest] = argv;
-    await program.parseAsync(first === 'help' && rest.length > 0 ? [...rest, '--help'] : argv, {
-      from: 'user',
-    });
+    const help = argv.indexOf('help');
+    const before = argv.slice(0, Math.max(help, 0));
+    const asked =
+      help >= 0 &&
+      help < argv.length - 1 &&
+      before.every((a, i) => a.startsWith('-') || before[i - 1]?.startsWith('--'));
+    const words = asked ? [...before, ...argv.slice(help + 1), '--help'] : argv;
+    await program.parseAsync(words, { from: 'user' });
     return outcome.status;
   } catch (error) {
     // Help, version and wrong usage: commander has said all there is to say.
