@@ -17,15 +17,7 @@ export async function run(argv: readonly string[], io: Io = processIo()): Promis
   const outcome: { status: ExitStatus } = { status: EXIT.ok };
   const program = buildProgram(io, outcome);
   try {
-    // `help usage` is `usage --help`: a command's options are known once its file is loaded.
-    const help = argv.indexOf('help');
-    const before = argv.slice(0, Math.max(help, 0));
-    const asked =
-      help >= 0 &&
-      help < argv.length - 1 &&
-      before.every((a, i) => a.startsWith('-') || before[i - 1]?.startsWith('--'));
-    const words = asked ? [...before, ...argv.slice(help + 1), '--help'] : argv;
-    await program.parseAsync(words, { from: 'user' });
+    await program.parseAsync(argv, { from: 'user' });
     return outcome.status;
   } catch (error) {
     // Help, version and wrong usage: commander has said all there is to say.
@@ -93,6 +85,15 @@ Exit status: 0 fine; 1 a finding; 2 wrong usage; 3 it could not be done.`,
       .command(name)
       .summary(summary)
       .description(`${sentence(summary)}.`);
+  // commander's own help command would show a command whose file is not loaded.
+  program
+    .helpCommand(false)
+    .command('help [command...]')
+    .summary('help of a command')
+    .action(async (names: string[]) => {
+      const unknown = names.length > 0 && !COMMANDS.some(({ name }) => name === names[0]);
+      await program.parseAsync(unknown ? names : [...names, '--help'], { from: 'user' });
+    });
   // A command's file is loaded when it is called, so that the others cost nothing.
   program.hook('preSubcommand', async (_, command) => {
     const entry = COMMANDS.find((candidate) => candidate.name === command.name());

@@ -170,3 +170,10 @@ it('prefers what is committed to a larger batch that was given up', async () => 
   );
   expect(await ingest([path])).toMatchObject({ lines: 30, accepted: 25, skipped: 5 });
 });
+
+it('recognises a line longer than a batch, however small the batches are', async () => {
+  const path = box.file('long.ndjson', lines('x'.repeat(700), event({ trace_id: undefined })));
+  const limit = ['--max-line', '138'];
+  expect(await ingest([...limit, '--batch-bytes', '140', path])).toMatchObject({ lines: 2, skipped: 0 });
+  expect(await ingest([...limit, path])).toMatchObject({ lines: 2, skipped: 2 });
+});

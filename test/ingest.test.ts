@@ -511,12 +511,14 @@ describe('compressed input, told by its content', () => {
   test.each(
     named<{ what: string; content: Buffer }>([
       { what: 'gzip', content: damaged(gzipSync(both('x'), { level: 0 }), 'http.server') },
+      { what: 'zstd', content: damaged(unpacked, 'http.server') },
     ]),
   )('%s that is damaged but for its checksum: exit 3, nothing changed is counted', (_, { content }) =>
     withDataDir(async (box) => {
       const { status, stderr } = await box.run(['ingest', box.file('damaged', content)]);
       expect(status).toBe(3);
       expect(stderr).toMatch(/damaged cannot be read to its end/);
+      expect((await stored(box)).accounts).toMatchObject({ firehose: 0, metered: 0, letters: 0 });
     }),
   );
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { quotas } from '../alerts/quotas.ts';
+import { type Quotas, quotas } from '../alerts/quotas.ts';
 import {
   addThreshold,
   listThresholds,
@@ -53,14 +53,14 @@ export const configure: CommandModule['configure'] = (command, act) => {
       { tenantId, percent: percent.data, email: email ?? null, slack, webhook: webhook ?? null },
       { now: context.now, newId: () => randomBytes(6).toString('hex') },
     );
-    const quota = (await quotas(store)).of(tenantId);
+    const found = await quotas(store);
     return context.print({
       data: thresholdJson(threshold),
       rows: [thresholdCells(threshold)],
       columns: COLUMNS,
       notes: [
         `${updated ? 'Updated' : 'Added'}: an alert at ${threshold.percent} % of the monthly quota of ${tenantId || 'every tenant'}.`,
-        ...(quota === null ? ['No quota is set, so it cannot fire yet: infrasage quota set 100M'] : []),
+        ...quotaNotes(found, tenantId),
       ],
     });
   });
@@ -97,6 +97,17 @@ export const configure: CommandModule['configure'] = (command, act) => {
     });
   });
 };
+
+/** Whether the alert has a quota to be held against. */
+function quotaNotes({ of, all }: Quotas, tenantId: string): string[] {
+  if (of(tenantId) !== null) return [];
+  if (tenantId === '' && all.length > 0) {
+    return [
+      `Only tenants with a quota of their own (${all.length}) have one: infrasage quota set 100M sets it for all others.`,
+    ];
+  }
+  return ['No quota is set, so it cannot fire yet: infrasage quota set 100M'];
+}
 
 const COLUMNS = [
   { key: 'id', title: 'Id', kind: 'text', whole: true },

@@ -102,7 +102,9 @@ async function* chained(input: Input, root: string, maxLine: number, lookup: Loo
   for (;;) {
     const window = await input.lines();
     if (window.length === 0) return;
-    const head = headOf(window);
+    // A head is that of the line, however much of it the buffer holds.
+    const partial = window.length <= HEAD_BYTES && window[window.length - 1] !== LF;
+    const head = headOf(partial ? await input.start(HEAD_BYTES + 1) : window);
     const candidates = await lookup(previousKey, head);
     const known = await recognise(input, previousKey, candidates);
     const offered = known ? input.take(known.bytes) : window;

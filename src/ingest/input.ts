@@ -1,3 +1,5 @@
+import { DamagedInput } from './source.ts';
+
 export const LF = 10;
 const CR = 13;
 
@@ -11,6 +13,8 @@ export const MAX_BUFFER = 64_000_000;
 export class Input {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #flushMs: number;
+  /** Most bytes that lines() hands out; the buffer may have grown beyond. */
+  readonly #size: number;
   #buffer: Buffer;
   /** Bytes in the buffer, and how many of them, from its start, were handed out. */
   #filled = 0;
@@ -25,12 +29,13 @@ export class Input {
   #drained = false;
 
   /**
-   * @param size bytes of the buffer
+   * @param size bytes of the buffer, and most of what lines() gives
    * @param flushMs how long lines() waits for more once it has something. Milliseconds
    */
   constructor(chunks: AsyncIterable<Uint8Array>, size: number, flushMs: number) {
     this.#chunks = chunks[Symbol.asyncIterator]();
     this.#flushMs = flushMs;
+    this.#size = size;
     this.#buffer = Buffer.allocUnsafeSlow(size);
   }
 
@@ -56,7 +61,7 @@ export class Input {
     const deadline = new Deadline(this.#flushMs);
     try {
       if (this.#filled > 0) deadline.start();
-      while (this.#filled < this.#buffer.length && (await this.#fill(deadline))) {
+      while (this.#filled < this.#size && (await this.#fill(deadline))) {
         deadline.start();
         // The time is up: hand over the whole lines, and wait on where there is none.
         if (deadline.passed && this.#lastEnding() >= 0) break;
@@ -65,9 +70,17 @@ export class Input {
       deadline.clear();
     }
     const lastEnding = this.#lastEnding();
-    if (this.#failure && lastEnding < 0) throw this.#failure.error;
-    this.#taken = lastEnding < 0 ? this.#filled : lastEnding + 1;
+    // Nothing but a line that was not read to its end.
+    if (this.#failure && !this.#buffer.subarray(0, this.#filled).includes(LF)) throw this.#failure.error;
+    this.#taken = lastEnding < 0 ? Math.min(this.#filled, this.#size) : lastEnding + 1;
     return this.#buffer.subarray(0, this.#taken);
+  }
+
+  /** The bytes from where lines() started, this many, or all there are. */
+  async start(length: number): Promise<Uint8Array> {
+    this.#grow(length);
+    while (this.#filled < length && (await this.#fill())) {}
+    return this.#buffer.subarray(0, Math.min(length, this.#filled));
   }
 
   /** The bytes from where lines() started, this many; undefined where the source has fewer, or for more than MAX_BUFFER. */
@@ -143,7 +156,8 @@ export class Input {
   }
 
   #lastEnding(): number {
-    return this.#filled === 0 ? -1 : this.#buffer.lastIndexOf(LF, this.#filled - 1);
+    const end = Math.min(this.#filled, this.#size);
+    return end === 0 ? -1 : this.#buffer.lastIndexOf(LF, end - 1);
   }
 
   /** Takes more of the source into the buffer. False at its end; true also where only the time ran out. */
@@ -155,6 +169,7 @@ export class Input {
       try {
         next = await (deadline ? deadline.orPassed(this.#pending) : this.#pending);
       } catch (error) {
+        if (error instanceof DamagedInput) throw error;
         this.#failure = { error };
         this.#pending = undefined;
         this.#drained = true;

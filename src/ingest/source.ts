@@ -2,8 +2,8 @@ import { accessSync, constants, createReadStream, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { Decompress } from 'fzstd';
 import { InfrasageError } from '../errors.ts';
+import { isZstd, MAGIC_BYTES, UnexpectedEnd, unzstd } from './zstd.ts';
 
 /** One input: a file or standard input. */
 export interface Source {
@@ -48,23 +48,16 @@ export function fileSource(path: string): Source {
 function decompressor(
   start: Uint8Array,
 ): ((chunks: AsyncIterable<Uint8Array>) => AsyncGenerator<Uint8Array>) | undefined {
-  if (startsWith(start, GZIP)) return gunzipped;
-  if (startsWith(start, ZSTD)) return unzstd;
+  if (start[0] === 0x1f && start[1] === 0x8b) return gunzipped;
+  if (isZstd(start)) return checkedZstd;
   return undefined;
-}
-
-const GZIP = [0x1f, 0x8b];
-const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
-
-function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
-  return magic.every((byte, i) => bytes[i] === byte);
 }
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {
   try {
     const file = await open(path);
     try {
-      const start = Buffer.alloc(ZSTD.length);
+      const start = Buffer.alloc(MAGIC_BYTES);
       const { bytesRead } = await file.read(start, 0, start.length, 0);
       const decompress = decompressor(start.subarray(0, bytesRead));
       if (decompress) yield* decompress(createReadStream(path, { highWaterMark: CHUNK }));
@@ -97,7 +90,7 @@ async function* readStream(stream: Readable, name: string, stop?: AbortSignal): 
     const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
     const head: Uint8Array[] = [];
     let length = 0;
-    while (length < ZSTD.length) {
+    while (length < MAGIC_BYTES) {
       const next = await chunks.next();
       if (next.done) break;
       head.push(next.value);
@@ -122,23 +115,40 @@ async function* gunzipped(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
   const gunzip = createGunzip({ chunkSize: CHUNK });
   // A failure on either side ends the other, and comes out of the loop that reads.
   pipeline(Readable.from(chunks, { objectMode: false }), gunzip, () => {});
-  yield* gunzip as AsyncIterable<Uint8Array>;
+  try {
+    yield* gunzip as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    throw codeOf(error) === 'Z_DATA_ERROR' ? new Damage(error) : error;
+  }
 }
 
-async function* unzstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const ready: Uint8Array[] = [];
-  const stream = new Decompress((data) => ready.push(data));
-  for await (const chunk of chunks) {
-    stream.push(chunk);
-    while (ready.length > 0) yield ready.shift() as Uint8Array;
+async function* checkedZstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* unzstd(chunks);
+  } catch (error) {
+    // An error of the file itself has a system's code; the library's have numbers.
+    throw error instanceof UnexpectedEnd || typeof codeOf(error) === 'string' ? error : new Damage(error);
   }
-  stream.push(new Uint8Array(0), true);
-  yield* ready;
+}
+
+/** Compressed input that is not what was compressed; not only the place where that shows may be wrong. */
+class Damage extends Error {
+  override readonly name = 'Damage';
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+/** Input that was found damaged: what was read of it and not yet handed on is not to be used. */
+export class DamagedInput extends InfrasageError {}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
 function readFailure(error: unknown, name: string): InfrasageError {
   if (error instanceof InfrasageError) return error;
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = codeOf(error);
   if (code === 'ENOENT' || code === 'ENOTDIR')
     return new InfrasageError(`there is no file ${name}`, { hint: 'check the name', cause: error });
   if (code === 'EACCES' || code === 'EPERM') {
@@ -150,8 +160,14 @@ function readFailure(error: unknown, name: string): InfrasageError {
   if (code === 'EISDIR')
     return new InfrasageError(`${name} is a directory`, { hint: 'name the files in it', cause: error });
   const words = error instanceof Error ? error.message : String(error);
+  if (error instanceof Damage) {
+    return new DamagedInput(`${name} cannot be read to its end: it is damaged (${words})`, {
+      hint: 'get it again; what was ingested of it before the damage showed may be damaged too',
+      cause: error,
+    });
+  }
   return new InfrasageError(`${name} cannot be read to its end: ${words}`, {
-    hint: 'the file may be cut short or damaged; get it again and ingest the rest',
+    hint: 'get it whole and run the same command again: it goes on after what was ingested',
     cause: error,
   });
 }

@@ -43,16 +43,19 @@ export function recordedSchema(dataDir: string, database: string): string | unde
   return readVersions(dataDir)?.schema[database];
 }
 
-/** Records what has written the directory; replaces the file as a whole. */
+/**
+ * Records what writes the directory; replaces the file as a whole. First of all without a schema, so that
+ * an older program refuses the directory also where this one ends before its schema is applied.
+ */
 export function recordVersions(
   dataDir: string,
-  now: { engine: string; database: string; schema: string },
+  now: { engine: string; database: string; schema?: string },
 ): void {
   const before = readVersions(dataDir);
   const after: Versions = {
     layout: LAYOUT_VERSION,
     engine: now.engine,
-    schema: { ...before?.schema, [now.database]: now.schema },
+    schema: { ...before?.schema, ...(now.schema === undefined ? {} : { [now.database]: now.schema }) },
   };
   if (JSON.stringify(before) === JSON.stringify(after)) return;
   const path = join(dataDir, 'infrasage.json');

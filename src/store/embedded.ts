@@ -45,6 +45,7 @@ export async function openEmbedded(options: {
   try {
     for (let i = 0; i <= WRITERS; i++) clients.push(connect(engine, dataDir));
     const store = new EmbeddedStore(options, engine.version, clients, lock.release);
+    recordVersions(dataDir, { engine: engine.version, database: options.database });
     const schema = await migrate(store, dataDir);
     recordVersions(dataDir, { engine: engine.version, database: options.database, schema });
     return store;
