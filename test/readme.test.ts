@@ -65,7 +65,7 @@ describe('the README', () => {
   });
 
   it('shows an event that is accepted', async () => {
-    const [example = ''] = blocks('json');
+    const [example = ''] = blocks('ndjson');
     const summary = await box.json(['ingest', '--dry-run'], { stdin: example });
     expect(summary).toMatchObject({ lines: 1, accepted: 1 });
   });
