@@ -1,8 +1,8 @@
 import { usageError } from '../errors.ts';
+import { parseMonth } from '../period.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
 import { type Billing, billing, billingJson } from '../reports/billing.ts';
-import { parseMonth } from '../reports/period.ts';
 import { type CommandModule, examples } from './command.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { type ContractOptions, ERROR_CODES, EVENT_TYPES, explain } from '../ingest/contract.ts';
+import { isoTime, parseMoment } from '../period.ts';
 import type { Row } from '../render/report.ts';
 import { excerpt, formatCount, plural } from '../render/text.ts';
 import { type DeadLetter, findLetter, listLetters } from '../reports/dead-letters.ts';
-import { isoTime, parseMoment } from '../reports/period.ts';
 import { type CommandModule, examples } from './command.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {

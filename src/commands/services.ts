@@ -1,5 +1,5 @@
 import { usageError } from '../errors.ts';
-import { parsePeriod } from '../reports/period.ts';
+import { parsePeriod } from '../period.ts';
 import { usage } from '../reports/usage.ts';
 import { type CommandModule, examples } from './command.ts';
 import { usageReport } from './usage.ts';

@@ -1,7 +1,7 @@
 import { usageError } from '../errors.ts';
+import { isoTime, parsePeriod } from '../period.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
-import { isoTime, parsePeriod } from '../reports/period.ts';
 import { GROUPINGS, type Grouping, type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
 import { type CommandModule, examples } from './command.ts';
 

@@ -1,7 +1,7 @@
 import { EXIT, usageError } from '../errors.ts';
+import { isoTime } from '../period.ts';
 import type { Report, Row } from '../render/report.ts';
 import { formatCount, plural } from '../render/text.ts';
-import { isoTime } from '../reports/period.ts';
 import { planRepairs, type Repair, repair } from '../verify/repair.ts';
 import { type Verification, verify } from '../verify/verify.ts';
 import { type CommandModule, examples } from './command.ts';

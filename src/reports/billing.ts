@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { quotas } from '../alerts/quotas.ts';
+import { isoTime, type Month } from '../period.ts';
 import { type Store, sqlTime, uint64 } from '../store/store.ts';
-import { isoTime, type Month } from './period.ts';
 
 export interface TypeUsage {
   event_type: string;

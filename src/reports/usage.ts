@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { isoTime, type Period } from '../period.ts';
 import { type Params, type Store, sqlTime, uint64 } from '../store/store.ts';
-import { isoTime, type Period } from './period.ts';
 
 /** What usage can be broken down by, and the SQL of each. hour, day and month come in time order, the others largest first. */
 export const GROUPINGS = ['event_type', 'service_id', 'tenant_id', 'hour', 'day', 'month'] as const;

@@ -1,5 +1,5 @@
 import ms, { type StringValue } from 'ms';
-import { usageError } from '../errors.ts';
+import { usageError } from './errors.ts';
 
 /** A stretch of time. An hour belongs to the period in which it starts. */
 export interface Period {
