@@ -11,7 +11,7 @@ import { takeLock } from './lock.ts';
 import { migrate } from './migrate.ts';
 import { Pool } from './pool.ts';
 import { parseSql } from './schema.ts';
-import { type LandingBatch, type Params, type Store, uint64 } from './store.ts';
+import { type LandingBatch, type Params, type Store, type TextRow, uint64 } from './store.ts';
 
 /**
  * Batches written at the same time. One session runs one statement at a time,
@@ -76,6 +76,8 @@ class EmbeddedStore implements Store {
   readonly #clients: readonly ClickHouseClient[];
   readonly #release: () => void;
   readonly #underWay = new Set<Promise<unknown>>();
+  /** The last work under each name of exclusively(). */
+  readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(
     { dataDir, database }: { dataDir: string; database: string },
@@ -115,15 +117,25 @@ class EmbeddedStore implements Store {
     await this.command(`${sql} SETTINGS mutations_sync = 2`, params);
   }
 
-  async insert(table: string, row: Record<string, string | number | bigint>): Promise<void> {
+  async insert(table: string, ...rows: readonly TextRow[]): Promise<void> {
     // Bound and selected, not inline: where standard input is a file, the engine takes an
     // INSERT with inline data for one that is to be read from there.
-    const columns = Object.keys(row);
-    const values = Object.fromEntries(columns.map((column) => [column, String(row[column])]));
+    const columns = Object.keys(rows[0] ?? {});
+    const values = columns.map((column) => [column, rows.map((row) => String(row[column]))] as const);
     await this.command(
-      `INSERT INTO {{db}}.${table} (${columns.join(', ')}) SELECT ${columns.map((c) => `{${c}:String}`).join(', ')}`,
-      values,
+      `INSERT INTO {{db}}.${table} (${columns.join(', ')})
+      SELECT ${columns.map((_, i) => `r.${i + 1}`).join(', ')}
+      FROM (SELECT arrayJoin(arrayZip(${columns.map((column) => `{${column}:Array(String)}`).join(', ')})) AS r)`,
+      Object.fromEntries(values),
     );
+  }
+
+  /** Nobody else has the directory: the order of calls in this process will do. */
+  async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(name) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    this.#turns.set(name, mine);
+    return mine;
   }
 
   async writeBatch(batch: LandingBatch): Promise<void> {

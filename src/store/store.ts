@@ -6,6 +6,9 @@ export type Params = Record<
   string | number | bigint | boolean | Date | null | readonly (string | number)[]
 >;
 
+/** A row to insert. */
+export type TextRow = Readonly<Record<string, string | number | bigint>>;
+
 /** A batch of lines in a spool file, ready for the pipeline. */
 export interface LandingBatch {
   batchId: string;
@@ -67,8 +70,13 @@ export interface Store {
    * Refused where the disk is nearly full: the engine cannot open a table again whose change it could not write down.
    */
   mutate(sql: string, params?: Params): Promise<void>;
-  /** Inserts one row, each value in the text form of its column's type; for bookkeeping, not for events. */
-  insert(table: string, row: Record<string, string | number | bigint>): Promise<void>;
+  /**
+   * Inserts rows of the same columns, all of them or none, each value in the text form of its column's type; for
+   * bookkeeping, not for events.
+   */
+  insert(table: string, ...rows: readonly TextRow[]): Promise<void>;
+  /** Runs work while no other work of this name runs on this data, in whatever process. */
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** Sends the lines of a batch through the pipeline. Rejects with what it wrote unknown. */
   writeBatch(batch: LandingBatch): Promise<void>;
   /** The verdicts on the lines of a batch; nothing is written. */
