@@ -1,3 +1,4 @@
+import type { DeliveryDeps } from './alerts/outbox.ts';
 import type { Config } from './config.ts';
 import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
 import { type Io, write } from './io.ts';
@@ -69,6 +70,15 @@ export class Context {
       this.#store = await openEmbedded({ dataDir, database, command: this.#command });
     }
     return this.#store;
+  }
+
+  /** What evaluating and sending alerts needs. */
+  async alertDeps(): Promise<DeliveryDeps> {
+    const [{ channels }, { channelSettings }] = await Promise.all([
+      import('./alerts/channels/index.ts'),
+      import('./alerts/channels/settings.ts'),
+    ]);
+    return { now: this.io.now, channels: channels(channelSettings(this.io.env)), random: Math.random };
   }
 
   /** Prints a result on standard output in the format asked for. */

@@ -93,6 +93,11 @@ export function parseMonth(text: string | undefined, now: Date): Month {
   return { name, period: { start, end, open: false } };
 }
 
+/** The month that a time is in, UTC. */
+export function monthOf(time: Date): Month {
+  return parseMonth(time.toISOString().slice(0, 7), time);
+}
+
 /** RFC 3339 in UTC, without the milliseconds where there are none. */
 export function isoTime(time: Date): string {
   return time.toISOString().replace('.000Z', 'Z');

@@ -1,112 +1,154 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { type Quotas, quotas } from '../alerts/quotas.ts';
-import {
-  addThreshold,
-  listThresholds,
-  removeThreshold,
-  type Threshold,
-  thresholdJson,
-} from '../alerts/thresholds.ts';
-import { EXIT, InfrasageError, usageError } from '../errors.ts';
-import type { Row } from '../render/report.ts';
+import { type Alert, addAlert, alertJson, listAlerts, noSuchAlert, removeAlert } from '../alerts/alerts.ts';
+import { assertWebhookUrl } from '../alerts/channels/address.ts';
+import { channelSettings } from '../alerts/channels/settings.ts';
+import { span } from '../alerts/message.ts';
+import { type Quotas, readQuotas } from '../alerts/quotas.ts';
+import { usageError } from '../errors.ts';
+import { parseSpan } from '../period.ts';
+import * as checking from './alerts-check.ts';
+import * as looking from './alerts-history.ts';
+import { parsePercent } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
 
-const percentSchema = z
-  .string()
-  .regex(/^\d{1,4}(\.\d{1,2})?%?$/)
-  .transform((text) => Number(text.replace('%', '')))
-  .refine((percent) => percent >= 1 && percent <= 1000);
-
-const channels = z.object({
+const optionsSchema = z.object({
   email: z.email({ error: '--email must be an e-mail address' }).optional(),
   slack: z.boolean().default(false),
-  webhook: z.url({ protocol: /^https$/, error: '--webhook must be an https URL' }).optional(),
+  webhook: z.string().optional(),
+  silentFor: z.string().optional(),
+  service: z.string().min(1, '--service must not be empty').optional(),
 });
 
 export const configure: CommandModule['configure'] = (command, act) => {
   examples(command, [
     'infrasage alerts add 80',
     'infrasage alerts add 95 --tenant acme-corp --email billing@acme.example --slack',
+    'infrasage alerts add --silent-for 2h --service payment-api --email ops@acme.example',
     'infrasage alerts list',
+    'infrasage alerts check',
     'infrasage alerts remove 80',
   ]);
   const add = command
-    .command('add <percent>')
+    .command('add [percent]')
     .description(
-      'Store a usage threshold, percent of the monthly quota (1 to 1000). The same percent again updates it.',
+      'Store a usage threshold, percent of the monthly quota (1 to 1000), or with --silent-for, an alert on silence. The same again updates it.',
     )
     .option('--email <address>', 'notify this address')
     .option('--slack', 'notify the Slack channel')
-    .option('--webhook <url>', 'notify this https URL');
-  act<Record<string, unknown>, [string]>(add, async (context, given, text) => {
-    const percent = percentSchema.safeParse(text);
-    if (!percent.success)
-      throw usageError(`${text} is not a percentage from 1 to 1000`, 'write it like 80 or 99.5');
-    const parsed = channels.safeParse(given);
+    .option('--webhook <url>', 'notify this https URL')
+    .option(
+      '--silent-for <span>',
+      'fire when a tenant that was sending has sent nothing for so long, e.g. 2h',
+    )
+    .option('--service <id>', 'with --silent-for: when this service of it has');
+  act<Record<string, unknown>, [string?]>(add, async (context, given, percent) => {
+    const parsed = optionsSchema.safeParse(given);
     if (!parsed.success) throw usageError(parsed.error.issues[0]?.message ?? 'wrong options');
-    const { email, slack, webhook } = parsed.data;
-    const store = await context.storeToWrite();
+    const { email = null, slack, webhook = null, silentFor, service } = parsed.data;
+    if (webhook !== null) assertWebhookUrl(webhook, channelSettings(context.io.env).webhookAllowHosts);
     const tenantId = context.config.tenant ?? '';
-    const { threshold, updated } = await addThreshold(
+    const kind = kindOf({ percent, silentFor, service });
+    const store = await context.storeToWrite();
+    const { alert, updated } = await addAlert(
       store,
-      { tenantId, percent: percent.data, email: email ?? null, slack, webhook: webhook ?? null },
+      { ...kind, tenantId, email, slack, webhook },
       { now: context.now, newId: () => randomBytes(6).toString('hex') },
     );
-    const found = await quotas(store);
     return context.print({
-      data: thresholdJson(threshold),
-      rows: [thresholdCells(threshold)],
+      data: alertJson(alert),
+      rows: [alertCells(alert)],
       columns: COLUMNS,
       notes: [
-        `${updated ? 'Updated' : 'Added'}: an alert at ${threshold.percent} % of the monthly quota of ${tenantId || 'every tenant'}.`,
-        ...quotaNotes(found, tenantId),
+        `${updated ? 'Updated' : 'Added'}: an alert ${condition(alert)}.`,
+        ...(alert.kind === 'usage' ? quotaNotes(await readQuotas(store), tenantId) : []),
+        ...channelNotes(alert, context.io.env),
       ],
     });
   });
-  const list = command.command('list').description('List the stored thresholds.');
+  const list = command.command('list').description('List the stored alerts.');
   act(list, async (context) => {
-    const all = await listThresholds(await context.store(), context.config.tenant ?? null);
+    const all = await listAlerts(await context.store(), context.config.tenant ?? null);
     return context.print({
-      data: { alerts: all.map(thresholdJson) },
-      rows: all.map(thresholdCells),
-      columns: COLUMNS,
+      data: { alerts: all.map(alertJson) },
+      rows: all.map(alertCells),
+      columns: all.some(({ kind }) => kind === 'silence') ? [...COLUMNS, ...SILENCE_COLUMNS] : COLUMNS,
       ...(all.length === 0 ? { notes: ['No alert is stored: infrasage alerts add 80'] } : {}),
     });
   });
   const remove = command
     .command('remove <id-or-percent>')
-    .description('Remove a threshold by its id or its percent.');
+    .description('Remove an alert by its id, or a threshold by its percent.');
   act<object, [string]>(remove, async (context, _, idOrPercent) => {
-    const removed = await removeThreshold(await context.storeToWrite(), {
-      tenantId: context.config.tenant ?? null,
+    const tenantId = context.config.tenant ?? null;
+    const removed = await removeAlert(await context.storeToWrite(), {
+      tenantId,
       idOrPercent,
       now: context.now,
     });
-    if (!removed) {
-      throw new InfrasageError(`there is no alert ${idOrPercent}`, {
-        hint: 'see infrasage alerts list',
-        exitStatus: EXIT.usage,
-      });
-    }
+    if (!removed) throw noSuchAlert(idOrPercent);
     return context.print({
-      data: thresholdJson(removed),
-      rows: [thresholdCells(removed)],
+      data: alertJson(removed),
+      rows: [alertCells(removed)],
       columns: COLUMNS,
-      notes: ['Removed.'],
+      notes: [`Removed: the alert ${condition(removed)}.`],
     });
   });
+  checking.configure(command, act);
+  looking.configure(command, act);
 };
 
-/** Whether the alert has a quota to be held against. */
-function quotaNotes({ of, all }: Quotas, tenantId: string): string[] {
-  if (of(tenantId) !== null) return [];
-  if (tenantId === '' && all.length > 0) {
-    return [
-      `Only tenants with a quota of their own (${all.length}) have one: infrasage quota set 100M sets it for all others.`,
-    ];
+function kindOf({
+  percent,
+  silentFor,
+  service,
+}: {
+  percent: string | undefined;
+  silentFor: string | undefined;
+  service: string | undefined;
+}) {
+  if (silentFor !== undefined) {
+    if (percent !== undefined)
+      throw usageError('an alert is on a percentage or on silence, not on both', 'add two alerts');
+    const silentSeconds = Math.round(parseSpan(silentFor, '--silent-for') / 1000);
+    return { kind: 'silence', silentSeconds, serviceId: service ?? '' } as const;
   }
-  return ['No quota is set, so it cannot fire yet: infrasage quota set 100M'];
+  if (service !== undefined) throw usageError('--service needs --silent-for');
+  if (percent === undefined)
+    throw usageError('the alert needs a percentage or --silent-for', 'infrasage alerts add 80');
+  return { kind: 'usage', percent: parsePercent(percent) } as const;
+}
+
+/** When an alert fires: `at 80 % of the monthly quota of every tenant`. */
+function condition(alert: Alert): string {
+  const whose = alert.tenantId || 'every tenant';
+  if (alert.kind === 'usage') return `at ${alert.percent} % of the monthly quota of ${whose}`;
+  const who = alert.serviceId ? `the service ${alert.serviceId} of ${whose}` : whose;
+  return `when ${who} has sent nothing for ${span(alert.silentSeconds)}`;
+}
+
+/** Whether the alert has a quota to be held against. */
+function quotaNotes(quotas: Quotas, tenantId: string): string[] {
+  const { events, bytes } = quotas.of(tenantId);
+  if (events !== null || bytes !== null) return [];
+  const own = quotas.all.length;
+  return tenantId === '' && own > 0
+    ? [
+        `Only tenants with a quota of their own (${own}) have one: infrasage quota set 100M sets it for all others.`,
+      ]
+    : [`No quota is set, so it cannot fire yet: infrasage quota set 100M${tenantId ? ' --tenant …' : ''}`];
+}
+
+/** What is missing for its channels to be sent to. */
+function channelNotes(alert: Alert, env: Parameters<typeof channelSettings>[0]): string[] {
+  const { smtpUrl, smtpFrom, slackWebhookUrl, webhookSecret } = channelSettings(env);
+  const missing = [
+    ...(alert.email !== null && !smtpUrl ? ['INFRASAGE_SMTP_URL'] : []),
+    ...(alert.email !== null && !smtpFrom ? ['INFRASAGE_SMTP_FROM'] : []),
+    ...(alert.slack && !slackWebhookUrl ? ['SLACK_WEBHOOK_URL'] : []),
+    ...(alert.webhook !== null && !webhookSecret ? ['INFRASAGE_WEBHOOK_SECRET'] : []),
+  ];
+  return missing.length === 0 ? [] : [`Not set here, and needed to send it: ${missing.join(', ')}`];
 }
 
 const COLUMNS = [
@@ -118,6 +160,11 @@ const COLUMNS = [
   { key: 'notify_webhook', title: 'Webhook', kind: 'text' },
 ] as const;
 
-function thresholdCells(threshold: Threshold): Row {
-  return thresholdJson(threshold);
+const SILENCE_COLUMNS = [
+  { key: 'silent_seconds', title: 'Silent s', kind: 'count' },
+  { key: 'service_id', title: 'Service', kind: 'text' },
+] as const;
+
+function alertCells(alert: Alert) {
+  return alertJson(alert);
 }

@@ -1,9 +1,10 @@
 import { usageError } from '../errors.ts';
 import { parseMonth } from '../period.ts';
 import type { Report } from '../render/report.ts';
-import { formatBytes, formatCount, plural } from '../render/text.ts';
+import { formatBytes, plural } from '../render/text.ts';
 import { type Billing, billing, billingJson } from '../reports/billing.ts';
 import { type CommandModule, examples } from './command.ts';
+import { limitLines } from './limits.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command.option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one');
@@ -38,12 +39,7 @@ function billingReport(found: Billing, now: Date): Report {
     ...(open
       ? [`Projected for the whole month at this pace: ${plural(total.projected_events, 'event')}`]
       : []),
-    ...tenants
-      .filter((tenant) => tenant.quota_events !== null)
-      .map(
-        ({ tenant_id, quota_events, quota_used_percent, total_events }) =>
-          `Quota of ${tenant_id}: ${formatCount(total_events)} of ${plural(quota_events ?? 0n, 'event')} used (${quota_used_percent} %)`,
-      ),
+    ...limitLines(found.limits),
   ];
   return {
     data: billingJson(found),

@@ -5,6 +5,7 @@ import { isoTime, parseMoment } from '../period.ts';
 import type { Row } from '../render/report.ts';
 import { excerpt, formatCount, plural } from '../render/text.ts';
 import { type DeadLetter, findLetter, listLetters } from '../reports/dead-letters.ts';
+import { parseLimit } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
@@ -23,9 +24,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     if (error !== undefined && !ERROR_CODES.some((code) => code === error)) {
       throw usageError(`--error ${error} is not an error code`, `use one of ${ERROR_CODES.join(', ')}`);
     }
-    const rows = Number(limit);
-    if (!Number.isInteger(rows) || rows < 1 || rows > 1_000_000)
-      throw usageError(`--limit ${limit} is not a number of rows`);
+    const rows = parseLimit(limit);
     const { letters, total } = await listLetters(await context.store(), {
       tenantId: context.config.tenant ?? null,
       error: error ?? null,

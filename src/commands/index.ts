@@ -25,7 +25,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'billing', summary: "a month's usage, quota and projection", load: () => import('./billing.ts') },
   { name: 'tenants', summary: 'every tenant with metered events', load: () => import('./tenants.ts') },
   { name: 'quota', summary: 'set, show and unset monthly event quotas', load: () => import('./quota.ts') },
-  { name: 'alerts', summary: 'add, list and remove usage thresholds', load: () => import('./alerts.ts') },
+  {
+    name: 'alerts',
+    summary: 'usage thresholds and silence: add, check, deliver, look back',
+    load: () => import('./alerts.ts'),
+  },
   { name: 'dlq', summary: 'list and explain rejected lines (dead letters)', load: () => import('./dlq.ts') },
   {
     name: 'verify',

@@ -9,6 +9,7 @@ import { parseSpan } from '../period.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
 import type { Store } from '../store/store.ts';
+import { checkAfterIngest } from './alerts-check.ts';
 import { type CommandModule, examples } from './command.ts';
 import { onInterrupt } from './interrupt.ts';
 import { ingestProgress } from './progress.ts';
@@ -37,6 +38,7 @@ const optionsSchema = z.object({
   dryRun: z.boolean().default(false),
   allowDuplicates: z.boolean().default(false),
   strictExit: z.boolean().default(false),
+  alerts: z.boolean().default(true),
   flushInterval: z.string().optional(),
 });
 
@@ -54,6 +56,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option('--dry-run', 'validate and report, write nothing')
     .option('--allow-duplicates', 'ingest again what was ingested before')
     .option('--strict-exit', 'exit 1 where lines were rejected')
+    .option('--no-alerts', 'do not evaluate the alerts afterwards')
     .option(
       '--batch-bytes <bytes>',
       'input written at once, default 32000000; less needs less memory and is slower',
@@ -108,6 +111,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       interrupt.dispose();
     }
     await context.print(summaryReport(summary, options.dryRun));
+    if (options.alerts && !options.dryRun && !interrupt.signal.aborted) await checkAfterIngest(context);
     if (interrupt.signal.aborted) {
       throw new InfrasageError('interrupted', {
         kept: 'what the summary counts is ingested and safe',

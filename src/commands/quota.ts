@@ -1,43 +1,62 @@
-import { quotas, setQuota, unsetQuota } from '../alerts/quotas.ts';
+import { type Quota, quotaJson, readQuotas, setQuota, unsetQuota } from '../alerts/quotas.ts';
 import { usageError } from '../errors.ts';
-import { plural } from '../render/text.ts';
+import { isoTime } from '../period.ts';
+import { formatBytes, plural } from '../render/text.ts';
+import { parseBytes, parseEvents } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   examples(command, [
     'infrasage quota set 100M --tenant acme-corp',
-    'infrasage quota set 1000000',
+    'infrasage quota set 1000000 --bytes 500GB',
     'infrasage quota show',
+    'infrasage quota show --history',
   ]);
   const set = command
-    .command('set <events>')
+    .command('set [events]')
     .description(
-      'Set the monthly events of --tenant, or without it, of every tenant that has no quota of its own: 1000000, 100M, 2.5B.',
-    );
-  act<object, [string]>(set, async (context, _, events) => {
+      'Set the monthly events of --tenant, or without it, of every tenant that has no quota of its own: 1000000, 100M, 2.5B. A limit that is not given stays as it is.',
+    )
+    .option('--bytes <size>', 'monthly bytes as stored: 500GB, 1.5TiB');
+  act<{ bytes?: string }, [string?]>(set, async (context, { bytes }, events) => {
+    if (events === undefined && bytes === undefined) {
+      throw usageError('there is no quota to set', 'infrasage quota set 100M, or --bytes 500GB, or both');
+    }
     const tenantId = context.config.tenant ?? '';
-    const monthlyEvents = parseEvents(events);
-    await setQuota(await context.storeToWrite(), tenantId, monthlyEvents, context.now);
+    const given = {
+      ...(events === undefined ? {} : { events: parseEvents(events) }),
+      ...(bytes === undefined ? {} : { bytes: parseBytes(bytes) }),
+    };
+    const quota = await setQuota(await context.storeToWrite(), tenantId, given, context.now);
     return context.print({
-      data: { tenant_id: tenantId || null, monthly_events: monthlyEvents },
-      rows: [{ tenant_id: tenantId || null, monthly_events: monthlyEvents }],
+      data: quotaJson(tenantId, quota),
+      rows: [quotaJson(tenantId, quota)],
       columns: COLUMNS,
-      notes: [
-        `Set for ${tenantId || 'every tenant without a quota of its own'}: ${plural(monthlyEvents, 'event')} a month.`,
-      ],
+      notes: [`Set for ${tenantId || 'every tenant without a quota of its own'}: ${words(quota)} a month.`],
     });
   });
-  const show = command.command('show').description('Show the quotas in force.');
-  act(show, async (context) => {
+  const show = command
+    .command('show')
+    .description('Show the quotas in force.')
+    .option('--history', 'every change there was');
+  act<{ history?: boolean }>(show, async (context, { history }) => {
     const { tenant } = context.config;
-    const { all: every } = await quotas(await context.store());
-    const own = every.filter((quota) => tenant === undefined || quota.tenantId === tenant);
+    const quotas = await readQuotas(await context.store());
+    if (history) {
+      const changes = quotas.history
+        .filter((change) => tenant === undefined || change.tenantId === tenant)
+        .map((change) => ({ changed_at: isoTime(change.at), ...quotaJson(change.tenantId, change) }));
+      return context.print({
+        data: { changes },
+        rows: changes,
+        columns: [{ key: 'changed_at', title: 'Changed at', kind: 'text', whole: true }, ...COLUMNS],
+        ...(changes.length === 0 ? { notes: ['No quota was ever set.'] } : {}),
+      });
+    }
+    const own = quotas.all.filter((quota) => tenant === undefined || quota.tenantId === tenant);
     // A tenant without a quota of its own has the default.
-    const all = own.length > 0 ? own : every.filter((quota) => quota.tenantId === '');
-    const rows = all.map(({ tenantId, monthlyEvents }) => ({
-      tenant_id: tenantId || null,
-      monthly_events: monthlyEvents,
-    }));
+    const all = own.length > 0 ? own : quotas.all.filter((quota) => quota.tenantId === '');
+    const rows = all.map((quota) => quotaJson(quota.tenantId, quota));
     return context.print({
       data: { quotas: rows },
       rows,
@@ -52,12 +71,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const tenantId = context.config.tenant ?? '';
     const before = await unsetQuota(await context.storeToWrite(), tenantId, context.now);
     return context.print({
-      data: { tenant_id: tenantId || null, monthly_events: null },
+      data: quotaJson(tenantId, { events: null, bytes: null }),
       rows: [],
       columns: COLUMNS,
-      notes: [
-        before === null ? 'There was no quota to remove.' : `Removed: ${plural(before, 'event')} a month.`,
-      ],
+      notes: [before ? `Removed: ${words(before)} a month.` : 'There was no quota to remove.'],
     });
   });
 };
@@ -65,24 +82,12 @@ export const configure: CommandModule['configure'] = (command, act) => {
 const COLUMNS = [
   { key: 'tenant_id', title: 'Tenant (- = default)', kind: 'text' },
   { key: 'monthly_events', title: 'Events a month', kind: 'count' },
+  { key: 'monthly_bytes', title: 'Stored bytes a month', kind: 'bytes' },
 ] as const;
 
-const SCALE: Record<string, bigint> = {
-  '': 1n,
-  K: 1_000n,
-  M: 1_000_000n,
-  B: 1_000_000_000n,
-  T: 1_000_000_000_000n,
-};
-
-/** A number of events: 1000000, 1_000_000, 100M, 2.5B. Exact: a fraction of an event is refused. */
-function parseEvents(text: string): bigint {
-  const [, whole = '', fraction = '', unit = ''] = /^(\d[\d_]*)(?:\.(\d{1,12}))?([KMBT]?)$/i.exec(text) ?? [];
-  const scale = SCALE[unit.toUpperCase()] ?? 1n;
-  const base = 10n ** BigInt(fraction.length);
-  const scaled = whole === '' ? 0n : BigInt(whole.replaceAll('_', '') + fraction) * scale;
-  if (scaled <= 0n || scaled % base !== 0n || scaled / base >= 2n ** 64n) {
-    throw usageError(`${text} is not a number of events`, 'write it like 1000000, 100M or 2.5B');
-  }
-  return scaled / base;
+function words({ events, bytes }: Quota): string {
+  return [
+    ...(events === null ? [] : [plural(events, 'event')]),
+    ...(bytes === null ? [] : [`${formatBytes(bytes)} stored`]),
+  ].join(' and ');
 }

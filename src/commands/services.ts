@@ -1,6 +1,6 @@
-import { usageError } from '../errors.ts';
 import { parsePeriod } from '../period.ts';
 import { usage } from '../reports/usage.ts';
+import { parseLimit } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
 import { usageReport } from './usage.ts';
 
@@ -14,9 +14,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage services --tenant acme-corp --json',
   ]);
   act<{ since: string; until?: string; limit: string }>(command, async (context, { since, until, limit }) => {
-    const rows = Number(limit);
-    if (!Number.isInteger(rows) || rows < 1 || rows > 1_000_000)
-      throw usageError(`--limit ${limit} is not a number of rows`);
+    const rows = parseLimit(limit);
     const found = await usage(await context.store(), {
       tenantId: context.config.tenant ?? null,
       period: parsePeriod(since, until, context.now),

@@ -1,9 +1,11 @@
+import { currentLimits } from '../alerts/status.ts';
 import { usageError } from '../errors.ts';
 import { isoTime, parsePeriod } from '../period.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { GROUPINGS, type Grouping, type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
 import { type CommandModule, examples } from './command.ts';
+import { limitLines } from './limits.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
@@ -19,14 +21,22 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const groupBy = GROUPINGS.find((name) => name === by);
     if (!groupBy) throw usageError(`--by ${by} is not a grouping`, `use one of ${GROUPINGS.join(', ')}`);
     const period = parsePeriod(since, until, context.now);
-    const found = await usage(await context.store(), {
-      tenantId: context.config.tenant ?? null,
-      period,
-      groupBy,
-    });
-    return context.print(usageReport(found));
+    const store = await context.store();
+    const tenantId = context.config.tenant ?? null;
+    const found = await usage(store, { tenantId, period, groupBy });
+    const report = usageReport(found);
+    const limits = await currentLimits(store, { tenantId, now: context.now });
+    return context.print({ ...report, notes: [...(report.notes ?? []), ...alertLines(limits)] });
   });
 };
+
+/** The month against its quotas and thresholds; nothing where no threshold is stored. */
+function alertLines({ limits, thresholds }: Awaited<ReturnType<typeof currentLimits>>): string[] {
+  if (thresholds.length === 0) return [];
+  if (limits.length > 0) return ['', 'This month:', ...limitLines(limits)];
+  const percents = [...new Set(thresholds.map(({ percent }) => `${percent} %`))].join(', ');
+  return ['', `Alerts at ${percents} are stored; no usage of this month has a quota to be held against.`];
+}
 
 const TITLES: Record<Grouping, string> = {
   event_type: 'Type',

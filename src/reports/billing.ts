@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { quotas } from '../alerts/quotas.ts';
+import { type LimitStatus, readLimits } from '../alerts/status.ts';
 import { isoTime, type Month } from '../period.ts';
 import { type Store, sqlTime, uint64 } from '../store/store.ts';
 
@@ -22,6 +22,10 @@ export interface TenantMonth {
   quota_events: bigint | null;
   /** Two decimals; null where no quota is set. */
   quota_used_percent: number | null;
+  /** Of compressed bytes; null where none is set. */
+  quota_bytes: bigint | null;
+  /** The thresholds that apply to it, of events first. */
+  thresholds: { threshold_percent: number; dimension: string; reached: boolean }[];
   /** Events at the end of the month at the pace so far; those counted where the month is over. */
   projected_events: bigint;
 }
@@ -32,7 +36,12 @@ export interface Billing {
   month: Month;
   /** By tenant, largest first. */
   tenants: TenantMonth[];
-  total: Omit<TenantMonth, 'tenant_id' | 'quota_events' | 'quota_used_percent'>;
+  total: Omit<
+    TenantMonth,
+    'tenant_id' | 'quota_events' | 'quota_used_percent' | 'quota_bytes' | 'thresholds'
+  >;
+  /** How each tenant's limits stand. */
+  limits: LimitStatus[];
 }
 
 /** A month's usage from the metering table, by tenant and type. */
@@ -50,7 +59,7 @@ export async function billing(
     z.object({ tenant: z.string(), type: z.string(), events: uint64, bytes: uint64 }),
     { start: sqlTime(month.period.start), end: sqlTime(month.period.end), tenant: tenantId ?? '' },
   );
-  const quota = await quotas(store);
+  const limits = await readLimits(store);
   const names = [...new Set([...(tenantId === null ? [] : [tenantId]), ...rows.map((row) => row.tenant)])];
   const tenants = names.map((name): TenantMonth => {
     const month_ = summarise(
@@ -58,16 +67,27 @@ export async function billing(
       month,
       now,
     );
-    const limit = quota.of(name);
+    const { events, bytes } = limits.quotaOf(name);
     return {
       tenant_id: name,
       ...month_,
-      quota_events: limit,
-      quota_used_percent: limit === null ? null : percent(month_.total_events, limit),
+      quota_events: events,
+      quota_used_percent: events === null ? null : percent(month_.total_events, events),
+      quota_bytes: bytes,
+      thresholds: limits
+        .status(name, { events: month_.total_events, bytes: month_.total_bytes })
+        .flatMap(({ dimension, thresholds }) =>
+          thresholds.map(({ percent, reached }) => ({ threshold_percent: percent, dimension, reached })),
+        ),
     };
   });
   tenants.sort((a, b) => (b.total_events > a.total_events ? 1 : b.total_events < a.total_events ? -1 : 0));
-  return { tenantId, month, tenants, total: summarise(rows, month, now) };
+  return {
+    ...{ tenantId, month, tenants, total: summarise(rows, month, now) },
+    limits: tenants.flatMap(({ tenant_id, total_events, total_bytes }) =>
+      limits.status(tenant_id, { events: total_events, bytes: total_bytes }),
+    ),
+  };
 }
 
 function summarise(

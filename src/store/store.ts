@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** Values bound to `{name:Type}` placeholders. */
 export type Params = Record<
   string,
-  string | number | bigint | boolean | Date | null | readonly (string | number)[]
+  string | number | bigint | boolean | Date | null | readonly (string | number | bigint)[]
 >;
 
 /** A row to insert. */

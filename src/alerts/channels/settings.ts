@@ -1,0 +1,16 @@
+import type { ChannelSettings } from './channel.ts';
+
+/** The settings of the channels, from the environment: flags would show their secrets to others. An empty value is none. */
+export function channelSettings(env: Readonly<Record<string, string | undefined>>): ChannelSettings {
+  return {
+    smtpUrl: env.INFRASAGE_SMTP_URL || undefined,
+    smtpFrom: env.INFRASAGE_SMTP_FROM || undefined,
+    slackWebhookUrl: env.SLACK_WEBHOOK_URL || undefined,
+    slackChannel: env.SLACK_CHANNEL || undefined,
+    webhookSecret: env.INFRASAGE_WEBHOOK_SECRET || undefined,
+    webhookAllowHosts: (env.INFRASAGE_WEBHOOK_ALLOW_HOSTS ?? '')
+      .split(',')
+      .map((host) => host.trim().toLowerCase())
+      .filter(Boolean),
+  };
+}

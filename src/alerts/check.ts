@@ -1,0 +1,65 @@
+import { monthOf } from '../period.ts';
+import type { Store } from '../store/store.ts';
+import { type Alert, listAlerts, type SilenceAlert, type UsageAlert } from './alerts.ts';
+import { evaluateUsage } from './evaluate.ts';
+import { type Firing, firedUsage, lastSilences, recordFirings } from './firings.ts';
+import { lastHeard, monthUsage } from './metered.ts';
+import { type Deliveries, type DeliveryDeps, deliverDue } from './outbox.ts';
+import { type Quotas, readQuotas } from './quotas.ts';
+import { evaluateSilence } from './silence.ts';
+
+/** What an evaluation has found and sent. */
+export interface CheckResult extends Deliveries {
+  fired: Firing[];
+}
+
+/** Months before the current one that late events may still make fire. */
+const PAST_MONTHS = 12;
+
+/**
+ * Evaluates every alert, records what fires, and sends what is to be sent,
+ * from earlier evaluations too. However many run at once and wherever they are
+ * interrupted, a threshold fires once.
+ * @throws InfrasageError (exit 3) where the store fails; never for a message that could not be sent
+ */
+export async function checkAlerts(store: Store, deps: DeliveryDeps): Promise<CheckResult> {
+  const alerts = await listAlerts(store, null);
+  const fired =
+    alerts.length === 0 ? [] : await store.exclusively('alerts', () => evaluate(store, alerts, deps.now()));
+  return { fired, ...(await deliverDue(store, deps)) };
+}
+
+async function evaluate(store: Store, alerts: readonly Alert[], now: Date): Promise<Firing[]> {
+  const onUsage = alerts.filter((alert): alert is UsageAlert => alert.kind === 'usage');
+  const onSilence = alerts.filter((alert): alert is SilenceAlert => alert.kind === 'silence');
+  const found = [
+    ...(await usageFirings(store, onUsage, now)),
+    ...(await silenceFirings(store, onSilence, now)),
+  ];
+  return recordFirings(store, found, now);
+}
+
+async function usageFirings(store: Store, alerts: readonly UsageAlert[], now: Date) {
+  if (alerts.length === 0) return [];
+  const quotas = await readQuotas(store);
+  const first = firstMonth(quotas, now);
+  if (!first) return [];
+  const usage = await monthUsage(store, { since: first.period.start });
+  const fired = await firedUsage(store, first.name);
+  return evaluateUsage({ quotas, alerts, usage, fired, now });
+}
+
+/** The earliest month that has to be looked at: there was no quota before. */
+function firstMonth(quotas: Quotas, now: Date) {
+  const [earliest] = quotas.history.map(({ at }) => at).sort((a, b) => a.getTime() - b.getTime());
+  if (!earliest) return undefined;
+  const horizon = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - PAST_MONTHS, 1));
+  const from = earliest < horizon ? horizon : earliest < now ? earliest : now;
+  return monthOf(from);
+}
+
+async function silenceFirings(store: Store, alerts: readonly SilenceAlert[], now: Date) {
+  if (alerts.length === 0) return [];
+  const heard = await lastHeard(store, alerts, now);
+  return evaluateSilence({ alerts, heard, last: await lastSilences(store), now });
+}

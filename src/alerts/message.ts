@@ -1,0 +1,132 @@
+import { isoTime, parseMonth } from '../period.ts';
+import { formatBytes, formatCount, plural, printable } from '../render/text.ts';
+import { isOver, pacing } from './evaluate.ts';
+import type { Firing } from './firings.ts';
+
+/** What one message says: the firings of an evaluation that go to one place. */
+export interface Digest {
+  /** The same for every attempt to send it, so that a receiver can tell a repetition. */
+  id: string;
+  firings: readonly Firing[];
+  /** Set in what `alerts test` sends. */
+  test: boolean;
+}
+
+/** Firings that a message spells out; of more, the number is given. */
+const MOST_LINES = 40;
+
+/** One line for an e-mail's subject: the firing that matters most. */
+export function subject({ firings, test }: Digest): string {
+  const most = [...firings].sort((a, b) => weight(b) - weight(a))[0];
+  const more = firings.length > 1 ? ` and ${firings.length - 1} more` : '';
+  return `${test ? '[test] ' : ''}infrasage: ${most ? headline(most) : ''}${more}`;
+}
+
+function weight({ kind, usage }: Firing): number {
+  return kind === 'silent' ? Number.POSITIVE_INFINITY : (usage?.percent ?? 0);
+}
+
+/** What has fired, in a few words: `acme-corp has used 80 % of its events of 2026-11`. */
+export function headline({ tenantId, usage, silence, kind, firedAt }: Firing): string {
+  const who = printable(tenantId);
+  if (usage) {
+    const late = isOver(usage.month, firedAt) ? ', by events that came late' : '';
+    return `${who} has reached ${usage.percent} % of its ${usage.dimension === 'bytes' ? 'byte ' : ''}quota of ${usage.month}${late}`;
+  }
+  const service = silence?.serviceId ? `the service ${printable(silence.serviceId)} of ` : '';
+  return kind === 'silent'
+    ? `${service}${who} has sent nothing for ${span(silence?.seconds ?? 0)}`
+    : `${service}${who} is sending again`;
+}
+
+/**
+ * What a person needs to act on it: usage, quota, percent, days left, the day
+ * it is used up; of a silence, its last event. As of the time it fired, so that
+ * every attempt to send it says the same.
+ */
+export function details({ usage, silence, kind, firedAt }: Firing): string {
+  if (silence) {
+    const last = isoTime(silence.lastEventAt);
+    return kind === 'silent'
+      ? `last event ${last}; alert after ${span(silence.seconds)} without events`
+      : `latest event ${last}`;
+  }
+  if (!usage) return '';
+  const month = parseMonth(usage.month, firedAt);
+  const { percent, daysLeft, fullAt } = pacing({ ...usage, month, now: firedAt });
+  const amounts =
+    usage.dimension === 'bytes'
+      ? `${formatBytes(usage.used)} of ${formatBytes(usage.quota)} stored`
+      : `${formatCount(usage.used)} of ${plural(usage.quota, 'event')}`;
+  const share = `${amounts} used (${percent} %)`;
+  if (isOver(usage.month, firedAt)) return `${share}; the month is over`;
+  return `${share}; ${plural(daysLeft, 'day')} left in the month; ${projection(usage, fullAt)}`;
+}
+
+function projection({ used, quota }: { used: bigint; quota: bigint }, fullAt: Date | null): string {
+  if (used >= quota) return 'the quota is used up';
+  return fullAt
+    ? `at this pace 100 % on ${isoTime(fullAt).slice(0, 10)}`
+    : 'at this pace it will last for the month';
+}
+
+/** A firing with its figures as of the time it fired, as numbers; for webhooks and the history. */
+export function firingJson(firing: Firing) {
+  const { usage, silence, firedAt } = firing;
+  const of = {
+    id: firing.id,
+    kind: firing.kind,
+    alert_id: firing.alertId,
+    tenant_id: firing.tenantId,
+    fired_at: isoTime(firedAt),
+  };
+  if (silence) {
+    return {
+      ...of,
+      service_id: silence.serviceId || null,
+      silent_seconds: silence.seconds,
+      last_event_at: isoTime(silence.lastEventAt),
+    };
+  }
+  if (!usage) return of;
+  const { percent, daysLeft, fullAt } = pacing({
+    ...usage,
+    month: parseMonth(usage.month, firedAt),
+    now: firedAt,
+  });
+  return {
+    ...of,
+    month: usage.month,
+    late: isOver(usage.month, firedAt),
+    dimension: usage.dimension,
+    threshold_percent: usage.percent,
+    used: usage.used,
+    quota: usage.quota,
+    used_percent: percent,
+    days_left: daysLeft,
+    full_at: fullAt && isoTime(fullAt),
+  };
+}
+
+/** The lines of a message; those beyond MOST_LINES are counted. */
+export function lines({ firings }: Digest): { head: string; details: string }[] {
+  const shown = firings.slice(0, MOST_LINES);
+  const rest = firings.length - shown.length;
+  return [
+    ...shown.map((firing) => ({ head: headline(firing), details: details(firing) })),
+    ...(rest > 0
+      ? [{ head: `and ${formatCount(rest)} more`, details: 'infrasage alerts history shows them all' }]
+      : []),
+  ];
+}
+
+/** A whole number of seconds in the largest unit that fits: `2h`, `90m`. */
+export function span(seconds: number): string {
+  const units = [
+    ['d', 86_400],
+    ['h', 3_600],
+    ['m', 60],
+  ] as const;
+  const [unit, size] = units.find(([, length]) => seconds % length === 0) ?? (['s', 1] as const);
+  return `${seconds / size}${unit}`;
+}

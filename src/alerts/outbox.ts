@@ -1,0 +1,222 @@
+import { createHash } from 'node:crypto';
+import pLimit from 'p-limit';
+import { z } from 'zod';
+import { type Store, sqlTime, utcTime } from '../store/store.ts';
+import { CHANNELS, type Channel, type ChannelName, SEND_MS, type Sent } from './channels/channel.ts';
+import { type Firing, readFirings } from './firings.ts';
+import type { Digest } from './message.ts';
+
+/** A digest for one place. What is to be sent follows from the firings: there is no moment in which one is stored without its messages. */
+export interface Message {
+  channel: ChannelName;
+  /** An address or URL; empty for Slack. */
+  target: string;
+  digest: Digest;
+  firedAt: Date;
+}
+
+/** One attempt to send a message. */
+export interface Attempt {
+  messageId: string;
+  channel: ChannelName;
+  /** From 1. */
+  attempt: number;
+  /** sending: begun, and its outcome not known. expired: no longer tried. */
+  outcome: 'sending' | 'delivered' | 'failed' | 'expired';
+  detail: string;
+  startedAt: Date;
+  /** Not to be tried again before. */
+  nextAt: Date;
+}
+
+export interface DeliveryDeps {
+  now(): Date;
+  channels: Record<ChannelName, Channel>;
+  /** From 0 to 1: spreads attempts. */
+  random(): number;
+}
+
+/** What became of the messages there were to send. */
+export interface Deliveries {
+  /** Attempts of this run. */
+  attempts: (Attempt & { target: string })[];
+  /** Messages that are not delivered and wait for their next attempt, this run's failures among them. */
+  waiting: number;
+}
+
+/** Messages are tried for this long. */
+export const TRIED_FOR_MS = 72 * 3_600_000;
+/** After this, an attempt without an outcome is taken for one whose process is gone. */
+const LEASE_MS = 6 * SEND_MS;
+const LONGEST_PAUSE_MS = 3_600_000;
+/** Attempts of a channel at one time. */
+const AT_ONCE = 4;
+
+/** The messages of firings: one for each evaluation and place. */
+export function messagesOf(firings: readonly Firing[]): Message[] {
+  const messages = new Map<string, Message & { digest: Digest & { firings: Firing[] } }>();
+  for (const firing of firings) {
+    for (const [channel, target] of targetsOf(firing)) {
+      const id = createHash('sha256')
+        .update(JSON.stringify([firing.digest, channel, target]))
+        .digest('hex')
+        .slice(0, 32);
+      const { firedAt } = firing;
+      const test = firing.kind === 'test';
+      const message = messages.get(id) ?? { channel, target, firedAt, digest: { id, firings: [], test } };
+      message.digest.firings.push(firing);
+      messages.set(id, message);
+    }
+  }
+  return [...messages.values()];
+}
+
+function targetsOf({ email, slack, webhook }: Firing): [ChannelName, string][] {
+  return [
+    ...(email === null ? [] : [['email', email] as const]),
+    ...(slack ? [['slack', ''] as const] : []),
+    ...(webhook === null ? [] : [['webhook', webhook] as const]),
+  ].map(([channel, target]) => [channel, target]);
+}
+
+/**
+ * Sends what is due: at least once, and not again once it is confirmed. What
+ * fails is tried again later, by whoever calls this next, until it is delivered
+ * or 72 hours old. Any number may run at once: an attempt is claimed first.
+ */
+export async function deliverDue(store: Store, deps: DeliveryDeps): Promise<Deliveries> {
+  const now = deps.now();
+  // Beyond the 72 hours, so that one that ran out while nobody looked is said to have.
+  const since = new Date(now.getTime() - 3 * TRIED_FOR_MS);
+  const firings = await readFirings(store, { since, tenantId: null });
+  return deliver(store, messagesOf(firings.filter(({ kind }) => kind !== 'test')), deps);
+}
+
+/** Sends these messages, as far as they are due. */
+export async function deliver(
+  store: Store,
+  messages: readonly Message[],
+  deps: DeliveryDeps,
+): Promise<Deliveries> {
+  const done: Deliveries = { attempts: [], waiting: 0 };
+  if (messages.length === 0) return done;
+  const last = await lastAttempts(
+    store,
+    messages.map(({ digest }) => digest.id),
+  );
+  const open = messages.filter(({ digest }) => !isSettled(last.get(digest.id)));
+  // A channel that does not answer takes its own time, not the others'.
+  const limits = Object.fromEntries(CHANNELS.map((name) => [name, pLimit(AT_ONCE)]));
+  await Promise.all(
+    open.map((message) =>
+      limits[message.channel]?.(async () => {
+        const attempt = await attemptOne(store, message, deps);
+        if (attempt) done.attempts.push({ ...attempt, target: message.target });
+        if (!attempt || attempt.outcome === 'failed') done.waiting += 1;
+      }),
+    ),
+  );
+  return done;
+}
+
+/** @returns what became of it; undefined where it is not due, or another has claimed it */
+async function attemptOne(store: Store, message: Message, deps: DeliveryDeps): Promise<Attempt | undefined> {
+  const claimed = await store.exclusively('alert deliveries', () => claim(store, message, deps.now()));
+  if (!claimed || claimed.outcome === 'expired') return claimed;
+  const signal = AbortSignal.timeout(SEND_MS);
+  const sent = await deps.channels[message.channel].send(message.digest, message.target, {
+    now: deps.now(),
+    signal,
+  });
+  const finished = deps.now();
+  const attempt: Attempt = {
+    ...claimed,
+    outcome: sent.delivered ? 'delivered' : 'failed',
+    detail: sent.detail,
+    nextAt: new Date(finished.getTime() + (sent.delivered ? 0 : pause(claimed.attempt, sent, deps.random))),
+  };
+  await record(store, attempt, 2);
+  return attempt;
+}
+
+async function claim(
+  store: Store,
+  { digest, channel, firedAt }: Message,
+  now: Date,
+): Promise<Attempt | undefined> {
+  const before = (await lastAttempts(store, [digest.id])).get(digest.id);
+  if (isSettled(before)) return undefined;
+  const of = { messageId: digest.id, channel, attempt: (before?.attempt ?? 0) + 1, startedAt: now };
+  if (now.getTime() - firedAt.getTime() > TRIED_FOR_MS) {
+    const expired: Attempt = { ...of, outcome: 'expired', detail: 'not delivered in 72 hours', nextAt: now };
+    await record(store, expired, 2);
+    return expired;
+  }
+  if (before && before.nextAt > now) return undefined;
+  const attempt: Attempt = {
+    ...of,
+    outcome: 'sending',
+    detail: '',
+    nextAt: new Date(now.getTime() + LEASE_MS),
+  };
+  await record(store, attempt, 1);
+  return attempt;
+}
+
+function isSettled(attempt: Attempt | undefined): boolean {
+  return attempt?.outcome === 'delivered' || attempt?.outcome === 'expired';
+}
+
+/** One second, then twice as long each time up to an hour, and up to a quarter more; never less than the other side asks for. */
+function pause(attempt: number, { retryAfterMs = 0 }: Sent, random: () => number): number {
+  const backoff = Math.min(LONGEST_PAUSE_MS, 1_000 * 2 ** (attempt - 1));
+  return Math.max(retryAfterMs, backoff * (1 + random() / 4));
+}
+
+async function record(store: Store, attempt: Attempt, revision: 1 | 2): Promise<void> {
+  await store.insert('infrasage_alert_deliveries', {
+    message_id: attempt.messageId,
+    attempt: attempt.attempt,
+    revision,
+    channel: attempt.channel,
+    outcome: attempt.outcome,
+    detail: attempt.detail,
+    started_at: sqlTime(attempt.startedAt),
+    next_at: sqlTime(attempt.nextAt),
+  });
+}
+
+/** The attempts at messages, in order. */
+export async function readAttempts(store: Store, messageIds: readonly string[]): Promise<Attempt[]> {
+  if (messageIds.length === 0) return [];
+  return store.query(
+    `SELECT message_id, channel, attempt, outcome, detail, started_at, next_at
+    FROM {{db}}.infrasage_alert_deliveries FINAL
+    WHERE message_id IN {ids:Array(String)}
+    ORDER BY message_id, attempt`,
+    z
+      .object({
+        message_id: z.string(),
+        channel: z.enum(CHANNELS),
+        attempt: z.coerce.number(),
+        outcome: z.enum(['sending', 'delivered', 'failed', 'expired']),
+        detail: z.string(),
+        started_at: utcTime,
+        next_at: utcTime,
+      })
+      .transform((row) => ({
+        messageId: row.message_id,
+        channel: row.channel,
+        attempt: row.attempt,
+        outcome: row.outcome,
+        detail: row.detail,
+        startedAt: row.started_at,
+        nextAt: row.next_at,
+      })),
+    { ids: messageIds },
+  );
+}
+
+async function lastAttempts(store: Store, messageIds: readonly string[]): Promise<Map<string, Attempt>> {
+  return new Map((await readAttempts(store, messageIds)).map((attempt) => [attempt.messageId, attempt]));
+}

@@ -1,0 +1,63 @@
+import { monthOf } from '../period.ts';
+import type { Store } from '../store/store.ts';
+import { applying, listAlerts, type UsageAlert } from './alerts.ts';
+import { DIMENSIONS, type Dimension, levelOf } from './evaluate.ts';
+import { monthUsage } from './metered.ts';
+import { type Quota, readQuotas } from './quotas.ts';
+
+/** How one of a tenant's limits stands against its thresholds. */
+export interface LimitStatus {
+  tenantId: string;
+  dimension: Dimension;
+  used: bigint;
+  quota: bigint;
+  thresholds: { percent: number; level: bigint; reached: boolean }[];
+}
+
+/** What usage of a month is held against. */
+export interface Limits {
+  quotaOf(tenantId: string): Quota;
+  /** How each limit of a tenant stands; nothing where there is none. */
+  status(tenantId: string, used: { events: bigint; bytes: bigint }): LimitStatus[];
+  /** All thresholds that are stored. */
+  thresholds: readonly UsageAlert[];
+}
+
+/** The quotas and thresholds in force. */
+export async function readLimits(store: Store): Promise<Limits> {
+  const quotas = await readQuotas(store);
+  const alerts = (await listAlerts(store, null)).filter(
+    (alert): alert is UsageAlert => alert.kind === 'usage',
+  );
+  return {
+    thresholds: alerts,
+    quotaOf: (tenantId) => quotas.of(tenantId),
+    status: (tenantId, used) =>
+      DIMENSIONS.flatMap((dimension): LimitStatus[] => {
+        const quota = quotas.of(tenantId)[dimension];
+        if (quota === null) return [];
+        const thresholds = applying(alerts, tenantId).map(({ percent }) => {
+          const level = levelOf(quota, percent);
+          return { percent, level, reached: used[dimension] >= level };
+        });
+        return [{ tenantId, dimension, used: used[dimension], quota, thresholds }];
+      }),
+  };
+}
+
+/** How the limits of the current month stand, of one tenant or of all, fullest first; and the thresholds there are. */
+export async function currentLimits(
+  store: Store,
+  { tenantId, now }: { tenantId: string | null; now: Date },
+): Promise<{ limits: LimitStatus[]; thresholds: readonly UsageAlert[] }> {
+  const { status, thresholds } = await readLimits(store);
+  if (thresholds.length === 0) return { limits: [], thresholds };
+  const month = monthOf(now);
+  const usage = await monthUsage(store, { since: month.period.start, tenantId });
+  const limits = usage.filter((of) => of.month === month.name).flatMap((of) => status(of.tenantId, of));
+  return { limits: limits.sort((a, b) => share(b) - share(a)), thresholds };
+}
+
+function share({ used, quota }: LimitStatus): number {
+  return Number(used) / Number(quota);
+}

@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import type { Command } from 'commander';
+import { findAlert, listAlerts, noSuchAlert } from '../alerts/alerts.ts';
+import { type CheckResult, checkAlerts } from '../alerts/check.ts';
+import { shownTarget } from '../alerts/history.ts';
+import { details, firingJson, headline } from '../alerts/message.ts';
+import type { Deliveries } from '../alerts/outbox.ts';
+import { tryOut } from '../alerts/try-out.ts';
+import type { Context } from '../context.ts';
+import { EXIT } from '../errors.ts';
+import { plural } from '../render/text.ts';
+import type { Act } from './command.ts';
+
+/** `alerts check` and `alerts test`. */
+export function configure(command: Command, act: Act): void {
+  const check = command
+    .command('check')
+    .description(
+      'Evaluate every alert now and send what is due, e.g. from cron every minute. Exit 1 where a message is not delivered.',
+    );
+  act(check, async (context) => {
+    const store = await context.storeToWrite();
+    const result = await checkAlerts(store, await context.alertDeps());
+    await context.print({
+      data: {
+        fired: result.fired.map(firingJson),
+        deliveries: result.attempts.map(attemptCells),
+        waiting: result.waiting,
+      },
+      rows: result.attempts.map(attemptCells),
+      columns: ATTEMPT_COLUMNS,
+      wrap: true,
+      notes: [...firedLines(result), ...waitingLines(result)],
+    });
+    return undelivered(result) ? EXIT.finding : EXIT.ok;
+  });
+  const test = command
+    .command('test <id-or-percent>')
+    .description('Send a message marked as a test to every channel of an alert. Exit 1 where one fails.');
+  act<object, [string]>(test, async (context, _, idOrPercent) => {
+    const store = await context.storeToWrite();
+    const tenantId = context.config.tenant ?? null;
+    const alert = findAlert(await listAlerts(store, tenantId), idOrPercent, tenantId ?? '');
+    if (!alert) throw noSuchAlert(idOrPercent);
+    const deps = await context.alertDeps();
+    const result = await tryOut(store, alert, { ...deps, newId: () => randomBytes(8).toString('hex') });
+    await context.print({
+      data: { deliveries: result.attempts.map(attemptCells) },
+      rows: result.attempts.map(attemptCells),
+      columns: ATTEMPT_COLUMNS,
+      wrap: true,
+      notes:
+        result.attempts.length === 0
+          ? ['The alert has no channel: it is shown in reports, and fires to the terminal and the history.']
+          : [],
+    });
+    return undelivered(result) ? EXIT.finding : EXIT.ok;
+  });
+}
+
+/**
+ * Evaluates the alerts after an ingest and says on standard error what has
+ * fired and what could not be sent. Whatever goes wrong with it, what was
+ * ingested is ingested.
+ */
+export async function checkAfterIngest(context: Context): Promise<void> {
+  try {
+    const result = await checkAlerts(await context.storeToWrite(), await context.alertDeps());
+    for (const line of [...firedLines(result), ...waitingLines(result)]) {
+      if (line !== NOTHING) await context.say(line);
+    }
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    await context.say(`the alerts could not be evaluated (${why}): run infrasage alerts check`);
+  }
+}
+
+const NOTHING = 'No alert has fired.';
+
+function firedLines({ fired }: CheckResult): string[] {
+  if (fired.length === 0) return [NOTHING];
+  return fired.map((firing) => `Alert: ${headline(firing)}: ${details(firing)}`);
+}
+
+function waitingLines({ waiting, attempts }: Deliveries): string[] {
+  const failed = attempts.find(({ outcome }) => outcome === 'failed');
+  return [
+    ...attempts
+      .filter(({ outcome }) => outcome === 'expired')
+      .map(
+        ({ channel, target }) =>
+          `Given up after 72 hours: a message by ${channel} ${shownTarget(channel, target)}`,
+      ),
+    ...(waiting > 0
+      ? [
+          `${plural(waiting, 'message is', 'messages are')} not delivered${failed ? ` (${failed.channel}: ${failed.detail})` : ''}; infrasage alerts check tries again, infrasage alerts history shows the attempts`,
+        ]
+      : []),
+  ];
+}
+
+function undelivered({ waiting, attempts }: Deliveries): boolean {
+  return waiting > 0 || attempts.some(({ outcome }) => outcome === 'expired');
+}
+
+const ATTEMPT_COLUMNS = [
+  { key: 'channel', title: 'Channel', kind: 'text' },
+  { key: 'target', title: 'To', kind: 'text' },
+  { key: 'attempt', title: 'Attempt', kind: 'count' },
+  { key: 'outcome', title: 'Outcome', kind: 'text' },
+  { key: 'detail', title: 'What was said', kind: 'text' },
+] as const;
+
+function attemptCells({ channel, target, attempt, outcome, detail }: Deliveries['attempts'][number]) {
+  return { channel, target: shownTarget(channel, target), attempt, outcome, detail };
+}

@@ -1,0 +1,26 @@
+import type { LimitStatus } from '../alerts/status.ts';
+import { formatBytes, formatCount, plural } from '../render/text.ts';
+
+/** Limits that are written out; of more, the number is given. */
+const MOST_LINES = 10;
+
+/** How tenants stand against their quotas and thresholds, a line each. */
+export function limitLines(limits: readonly LimitStatus[]): string[] {
+  const shown = limits.slice(0, MOST_LINES);
+  const rest = limits.length - shown.length;
+  return [
+    ...shown.map(line),
+    ...(rest > 0 ? [`${plural(rest, 'more quota')}: infrasage billing --month --json shows them all`] : []),
+  ];
+}
+
+function line({ tenantId, dimension, used, quota, thresholds }: LimitStatus): string {
+  const amount = dimension === 'bytes' ? formatBytes : formatCount;
+  const limit = dimension === 'bytes' ? `${formatBytes(quota)} stored` : plural(quota, 'event');
+  const percent = Number((used * 10_000n) / quota) / 100;
+  const alerts = thresholds.map(({ percent: at, level, reached }) =>
+    reached ? `${at} % (reached)` : `${at} % (${amount(level)})`,
+  );
+  const listed = alerts.length > 0 ? `; alerts at ${alerts.join(', ')}` : '';
+  return `Quota of ${tenantId}: ${amount(used)} of ${limit} used (${percent} %)${listed}`;
+}
