@@ -55,8 +55,12 @@ export interface KnownBatch {
   attempt: number;
 }
 
-/** The batches that the ledger has after a key and with a head. */
-export type Lookup = (previousKey: string, head: string) => Promise<readonly KnownBatch[]>;
+/**
+ * The known batches after a key and with a head, in one or several lists: a
+ * later one is asked for only where the input has none of an earlier one's. An
+ * earlier one holds committed batches alone, the last one all there are.
+ */
+export type Lookup = (previousKey: string, head: string) => AsyncIterable<readonly KnownBatch[]>;
 
 /** Of a line over the limit, the dead letter keeps this much. */
 export const KEPT_OF_LONG_LINE = 64 * 1024;
@@ -85,7 +89,7 @@ export async function* cutBatches(
   chunks: AsyncIterable<Uint8Array>,
   root: string,
   options: CutOptions,
-  lookup: Lookup = async () => [],
+  lookup: Lookup = async function* () {},
 ): AsyncGenerator<Batch> {
   const input = new Input(chunks, options.batchBytes, options.flushMs);
   try {
@@ -99,41 +103,65 @@ export async function* cutBatches(
 async function* chained(input: Input, root: string, maxLine: number, lookup: Lookup): AsyncGenerator<Batch> {
   let previousKey = root;
   let firstLine = 1;
+  // After a batch that is not known none is: each begins when the ledger has the one before.
+  let mayBeKnown = true;
   for (;;) {
-    const window = await input.lines();
-    if (window.length === 0) return;
-    // A head is that of the line, however much of it the buffer holds.
-    const partial = window.length <= HEAD_BYTES && window[window.length - 1] !== LF;
-    const head = headOf(partial ? await input.start(HEAD_BYTES + 1) : window);
-    const candidates = await lookup(previousKey, head);
-    const known = await recognise(input, previousKey, candidates);
-    const offered = known ? input.take(known.bytes) : window;
-    const whole = known !== undefined || offered[offered.length - 1] === LF || input.ended;
-    const scanned = whole ? scan(offered, firstLine, maxLine, known) : undefined;
-    const bytes = scanned ? input.take(scanned.bytes) : offered;
-    const unfinished = bytes[bytes.length - 1] !== LF;
-    const hash = createHash('sha256').update(previousKey).update(bytes);
-    const batch: Batch = {
-      ...(scanned ?? (await longLine(input, bytes, firstLine, hash))),
-      previousKey,
-      key: '',
-      head,
-      unfinished,
-      known,
-    };
-    batch.key = hash.digest('hex');
-    // A line that fills the buffer is known only now that it is read to its end.
-    batch.known ??= candidates.find((candidate) => candidate.key === batch.key);
+    const start = await input.startOfLine(HEAD_BYTES + 1);
+    if (start.length === 0) return;
+    const head = headOf(start);
+    const found: Found = mayBeKnown
+      ? await recognise(input, previousKey, lookup(previousKey, head))
+      : { candidates: [] };
+    const batch = { ...(await nextBatch(input, { previousKey, firstLine, maxLine }, found)), head };
+    mayBeKnown = batch.known !== undefined;
     firstLine += batch.sourceLines;
     previousKey = batch.key;
     yield batch;
     // The ending that an unfinished last line has got since belongs to that line.
-    if (known && unfinished) await input.skipLineEnding();
+    if (found.known && batch.unfinished) await input.skipLineEnding();
   }
 }
 
-/** The candidate whose bytes the input has; reads on for it as far as it needs to. */
+async function nextBatch(
+  input: Input,
+  { previousKey, firstLine, maxLine }: { previousKey: string; firstLine: number; maxLine: number },
+  { known, candidates }: Found,
+): Promise<Omit<Batch, 'head'>> {
+  const offered = known ? input.take(known.bytes) : await input.lines();
+  const whole = known !== undefined || offered[offered.length - 1] === LF || input.ended;
+  const scanned = whole ? scan(offered, firstLine, maxLine, known) : undefined;
+  const bytes = scanned ? input.take(scanned.bytes) : offered;
+  const unfinished = bytes[bytes.length - 1] !== LF;
+  if (scanned && known?.bytes === scanned.bytes)
+    return { ...scanned, previousKey, key: known.key, unfinished, known };
+  const hash = createHash('sha256').update(previousKey).update(bytes);
+  const cut = scanned ?? (await longLine(input, bytes, firstLine, hash));
+  const key = hash.digest('hex');
+  // Cut as it was then: a line that fills the buffer is known only now that it is read to its end.
+  return { ...cut, previousKey, key, unfinished, known: candidates.find((one) => one.key === key) };
+}
+
+/** What of the known batches the input has, and the last list of them that was looked at. */
+interface Found {
+  known?: KnownBatch;
+  candidates: readonly KnownBatch[];
+}
+
 async function recognise(
+  input: Input,
+  previousKey: string,
+  lists: AsyncIterable<readonly KnownBatch[]>,
+): Promise<Found> {
+  let candidates: readonly KnownBatch[] = [];
+  for await (candidates of lists) {
+    const known = await matching(input, previousKey, candidates);
+    if (known) return { known, candidates };
+  }
+  return { candidates };
+}
+
+/** The candidate whose bytes the input has; reads on for it as far as it needs to. */
+async function matching(
   input: Input,
   previousKey: string,
   candidates: readonly KnownBatch[],

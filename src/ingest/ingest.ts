@@ -4,8 +4,9 @@ import { InfrasageError } from '../errors.ts';
 import { batchId } from '../store/batch-id.ts';
 import { type ProcessIdentity, thisProcess } from '../store/process.ts';
 import type { LineOptions, Store } from '../store/store.ts';
-import { type Batch, cutBatches, type KnownBatch, type Lookup } from './batch.ts';
-import { type BatchTotals, knownBatches, type LedgerEntry } from './ledger.ts';
+import { type Batch, cutBatches } from './batch.ts';
+import { KnownBatches } from './known.ts';
+import type { BatchTotals, LedgerEntry } from './ledger.ts';
 import type { Source } from './source.ts';
 import { spool } from './spool.ts';
 import { beginAttempt, completeAttempt } from './write.ts';
@@ -93,8 +94,7 @@ class Run {
   readonly #started = performance.now();
   readonly #underWay = new Set<Promise<void>>();
   readonly #owner: ProcessIdentity = thisProcess();
-  /** Batches of this run by what they follow: the ledger may not have them yet. */
-  readonly #begun = new Map<string, KnownBatch[]>();
+  readonly #known: KnownBatches;
   #failure: unknown;
   #bytesRead = 0;
   #lines = 0n;
@@ -110,13 +110,14 @@ class Run {
   constructor(options: IngestOptions, deps: IngestDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#known = new KnownBatches(options.dryRun ? undefined : deps.store);
   }
 
   /** Reads a source to its end; its last batches may still be under way. */
   async take(source: Source): Promise<void> {
     const { stop } = this.#deps;
     const root = rootKey(this.#options);
-    for await (const batch of cutBatches(source.read(stop), root, this.#options, this.#lookup)) {
+    for await (const batch of cutBatches(source.read(stop), root, this.#options, this.#known.lookup)) {
       if (stop?.aborted && (!source.once || batch.unfinished)) return;
       this.#bytesRead += batch.bytes;
       if (batch.known?.committed) this.#skip(batch);
@@ -124,12 +125,6 @@ class Run {
       if (this.#failure !== undefined) throw this.#failure;
     }
   }
-
-  readonly #lookup: Lookup = async (previousKey, head) => {
-    const begun = this.#begun.get(previousKey + head) ?? [];
-    if (this.#options.dryRun) return begun;
-    return [...begun, ...(await knownBatches(this.#deps.store, previousKey, head))];
-  };
 
   /** Waits for the batches under way. */
   async settle(): Promise<void> {
@@ -161,9 +156,12 @@ class Run {
     const totals = this.#options.dryRun
       ? this.#judge(wanted, path)
       : completeAttempt(store, await beginAttempt(store, wanted, now), { path, now });
-    this.#begin(batch, wanted.attempt);
+    this.#known.begun(batch, wanted);
     const writing = totals
-      .then((found) => this.#add(batch.lines, found))
+      .then((found) => {
+        if (!this.#options.dryRun) this.#known.committed(batch, batch);
+        this.#add(batch.lines, found);
+      })
       .then(() => rm(path, { force: true }))
       .catch(async (error: unknown) => {
         this.#failure ??= error;
@@ -177,16 +175,6 @@ class Run {
   async #judge(wanted: Omit<LedgerEntry, 'batchId'>, path: string): Promise<BatchTotals> {
     const landing = { ...wanted, batchId: batchId(wanted.key, wanted.attempt), path };
     return fromVerdicts(await this.#deps.store.judgeBatch(landing));
-  }
-
-  #begin(
-    { previousKey, head, key, bytes, lines, sourceLines }: Omit<Batch, 'pieces' | 'known'>,
-    attempt: number,
-  ): void {
-    const begun = this.#begun.get(previousKey + head) ?? [];
-    // If it fails, so does the run, and nothing is said of those that were taken for the same.
-    begun.push({ key, bytes, lines, sourceLines, committed: true, followed: false, attempt });
-    this.#begun.set(previousKey + head, begun);
   }
 
   #skip(batch: Batch): void {

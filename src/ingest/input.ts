@@ -7,7 +7,8 @@ const CR = 13;
 export const MAX_BUFFER = 64_000_000;
 
 /**
- * The bytes of a source, gathered in one buffer that is used again and again.
+ * The bytes of a source, gathered in one buffer that is used again and again:
+ * what is not yet handed out is moved to its start only where the room is needed.
  * What it hands out is valid until the next call.
  */
 export class Input {
@@ -16,9 +17,12 @@ export class Input {
   /** Most bytes that lines() hands out; the buffer may have grown beyond. */
   readonly #size: number;
   #buffer: Buffer;
-  /** Bytes in the buffer, and how many of them, from its start, were handed out. */
-  #filled = 0;
+  /** Places in the buffer: where what is offered starts, where what was handed out of it ends, and where the bytes end. */
+  #start = 0;
   #taken = 0;
+  #end = 0;
+  /** Until when the bytes that come next are held back for more. */
+  #deadline = new Deadline(0);
   /** What of the last chunk did not fit. */
   #rest: Uint8Array = new Uint8Array(0);
   /** A chunk that was asked for and has not come. */
@@ -30,7 +34,7 @@ export class Input {
 
   /**
    * @param size bytes of the buffer, and most of what lines() gives
-   * @param flushMs how long lines() waits for more once it has something. Milliseconds
+   * @param flushMs how long lines are held back for more, from their first byte on. Milliseconds
    */
   constructor(chunks: AsyncIterable<Uint8Array>, size: number, flushMs: number) {
     this.#chunks = chunks[Symbol.asyncIterator]();
@@ -41,67 +45,62 @@ export class Input {
 
   /** Whether what was last handed out is the end of the source. */
   get ended(): boolean {
-    return this.#drained && !this.#failure && this.#rest.length === 0 && this.#taken === this.#filled;
+    return this.#drained && !this.#failure && this.#rest.length === 0 && this.#taken === this.#end;
   }
 
   /** Drops these bytes where the source starts with them. */
   async skip(mark: readonly number[]): Promise<void> {
-    while (this.#filled < mark.length && (await this.#fill())) {}
+    await this.#have(mark.length);
     if (this.#filled >= mark.length && mark.every((byte, i) => this.#buffer[i] === byte))
-      this.#taken = mark.length;
+      this.take(mark.length);
+  }
+
+  /** Bytes that come next, at most this many, with the first line among them or as much of it; nothing at the end. */
+  async startOfLine(length: number): Promise<Uint8Array> {
+    this.#forget();
+    this.#makeRoom(length);
+    const start = () => this.#offered(Math.min(length, this.#filled));
+    const deadline = new Deadline(this.#flushMs);
+    this.#deadline = deadline;
+    if (this.#filled > 0) deadline.start();
+    while (this.#filled < length && !start().includes(LF) && (await this.#fill())) deadline.start();
+    if (this.#failure && this.#filled === 0) throw this.#failure.error;
+    return start();
   }
 
   /**
-   * The next whole lines: as many as fit, or as came within the time. The last
-   * line of the source where it has no ending; the full buffer where a line
-   * does not fit in it; nothing at the end.
+   * The whole lines from where startOfLine() has begun: as many as fit, or as
+   * came within the time. The last line of the source where it has no ending;
+   * the full buffer where a line does not fit in it.
    */
   async lines(): Promise<Uint8Array> {
-    this.#forget();
-    const deadline = new Deadline(this.#flushMs);
-    try {
-      if (this.#filled > 0) deadline.start();
-      while (this.#filled < this.#size && (await this.#fill(deadline))) {
-        deadline.start();
-        // The time is up: hand over the whole lines, and wait on where there is none.
-        if (deadline.passed && this.#lastEnding() >= 0) break;
-      }
-    } finally {
-      deadline.clear();
-    }
+    this.#makeRoom(this.#size);
+    const deadline = this.#deadline;
+    // When the time is up: hand over the whole lines, and wait on where there is none.
+    const due = () => deadline.passed && this.#lastEnding() >= 0;
+    while (this.#filled < this.#size && !due() && (await this.#fill(deadline))) {}
     const lastEnding = this.#lastEnding();
     // Nothing but a line that was not read to its end.
-    if (this.#failure && !this.#buffer.subarray(0, this.#filled).includes(LF)) throw this.#failure.error;
-    this.#taken = lastEnding < 0 ? Math.min(this.#filled, this.#size) : lastEnding + 1;
-    return this.#buffer.subarray(0, this.#taken);
+    if (this.#failure && !this.#offered(this.#filled).includes(LF)) throw this.#failure.error;
+    return this.take(lastEnding < 0 ? Math.min(this.#filled, this.#size) : lastEnding + 1);
   }
 
-  /** The bytes from where lines() started, this many, or all there are. */
-  async start(length: number): Promise<Uint8Array> {
-    this.#grow(length);
-    while (this.#filled < length && (await this.#fill())) {}
-    return this.#buffer.subarray(0, Math.min(length, this.#filled));
-  }
-
-  /** The bytes from where lines() started, this many; undefined where the source has fewer, or for more than MAX_BUFFER. */
+  /** The bytes that come next, this many; undefined where the source has fewer, or for more than MAX_BUFFER. */
   async peek(length: number): Promise<Uint8Array | undefined> {
     if (length > MAX_BUFFER) return undefined;
-    this.#grow(length);
-    while (this.#filled < length && (await this.#fill())) {}
-    return this.#filled < length ? undefined : this.#buffer.subarray(0, length);
+    return (await this.#have(length)) ? this.#offered(length) : undefined;
   }
 
-  /** Takes this many bytes, which peek() has shown, instead of those that lines() gave. */
+  /** Takes this many bytes, which peek() has shown, or lines() as the start of what it gave. */
   take(length: number): Uint8Array {
-    this.#taken = length;
-    return this.#buffer.subarray(0, length);
+    this.#taken = this.#start + length;
+    return this.#offered(length);
   }
 
   /** Whether a line ends after the first so many bytes: there is its ending, or the source ends there. */
   async lineEndsAfter(length: number): Promise<boolean> {
-    this.#grow(length + 2);
-    while (this.#filled < length + 2 && (await this.#fill())) {}
-    const [next, second] = this.#buffer.subarray(length, Math.min(length + 2, this.#filled));
+    await this.#have(length + 2);
+    const [next, second] = this.#offered(Math.min(length + 2, this.#filled)).subarray(length);
     return (
       next === LF || (next === CR && second === LF) || (next === undefined && this.#drained && !this.#failure)
     );
@@ -110,9 +109,10 @@ export class Input {
   /** Passes over a line ending, where one comes next. */
   async skipLineEnding(): Promise<void> {
     this.#forget();
-    while (this.#filled < 2 && (await this.#fill())) {}
-    if (this.#filled > 0 && this.#buffer[0] === LF) this.#taken = 1;
-    else if (this.#filled > 1 && this.#buffer[0] === CR && this.#buffer[1] === LF) this.#taken = 2;
+    await this.#have(2);
+    const [first, second] = this.#offered(Math.min(2, this.#filled));
+    if (first === LF) this.take(1);
+    else if (first === CR && second === LF) this.take(2);
   }
 
   /** What follows of the line that lines() gave only the start of, with the length of its line ending in the last piece. */
@@ -121,43 +121,63 @@ export class Input {
     for (;;) {
       // First what was read beyond what lines() gave, then more of the source.
       this.#forget();
-      if (this.#filled === 0 && !(await this.#fill())) {
+      if (!(await this.#have(1))) {
         if (this.#failure) throw this.#failure.error;
         return;
       }
-      const lf = this.#buffer.subarray(0, this.#filled).indexOf(LF);
-      this.#taken = lf < 0 ? this.#filled : lf + 1;
-      const before = lf > 0 ? this.#buffer[lf - 1] : last;
-      yield { bytes: this.#buffer.subarray(0, this.#taken), ending: lf < 0 ? 0 : before === CR ? 2 : 1 };
+      const there = this.#offered(this.#filled);
+      const lf = there.indexOf(LF);
+      const before = lf > 0 ? there[lf - 1] : last;
+      last = there[there.length - 1];
+      yield { bytes: this.take(lf < 0 ? there.length : lf + 1), ending: lf < 0 ? 0 : before === CR ? 2 : 1 };
       if (lf >= 0) return;
-      last = this.#buffer[this.#taken - 1];
     }
   }
 
   /** Lets go of the source. */
   async close(): Promise<void> {
+    this.#deadline.clear();
     // Behind a chunk that has not come, the source would wait with it.
     if (this.#pending) this.#pending.catch(() => {});
     else await this.#chunks.return?.();
   }
 
-  #grow(size: number): void {
-    if (size <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafeSlow(size);
-    this.#buffer.copy(larger, 0, 0, this.#filled);
-    this.#buffer = larger;
+  /** Bytes in the buffer that are not yet handed out, and those that are offered. */
+  get #filled(): number {
+    return this.#end - this.#start;
   }
 
-  /** Moves what was not handed out to the start of the buffer. */
+  #offered(length: number): Buffer {
+    return this.#buffer.subarray(this.#start, this.#start + length);
+  }
+
+  /** Goes on after what was handed out. */
   #forget(): void {
-    this.#buffer.copyWithin(0, this.#taken, this.#filled);
-    this.#filled -= this.#taken;
-    this.#taken = 0;
+    this.#deadline.clear();
+    this.#start = this.#taken;
   }
 
+  /** Reads on until this many bytes are there; false where the source has fewer. */
+  async #have(length: number): Promise<boolean> {
+    this.#makeRoom(length);
+    while (this.#filled < length && (await this.#fill())) {}
+    return this.#filled >= length;
+  }
+
+  /** Sees to it that this many bytes fit in the buffer from where what is offered starts. */
+  #makeRoom(length: number): void {
+    if (this.#start + length <= this.#buffer.length) return;
+    const roomy = length <= this.#buffer.length ? this.#buffer : Buffer.allocUnsafeSlow(length);
+    this.#buffer.copy(roomy, 0, this.#start, this.#end);
+    this.#buffer = roomy;
+    this.#taken -= this.#start;
+    this.#end -= this.#start;
+    this.#start = 0;
+  }
+
+  /** Place of the last line ending among what lines() may give, from where that starts. */
   #lastEnding(): number {
-    const end = Math.min(this.#filled, this.#size);
-    return end === 0 ? -1 : this.#buffer.lastIndexOf(LF, end - 1);
+    return this.#offered(Math.min(this.#filled, this.#size)).lastIndexOf(LF);
   }
 
   /** Takes more of the source into the buffer. False at its end; true also where only the time ran out. */
@@ -183,9 +203,9 @@ export class Input {
       }
       this.#rest = next.value;
     }
-    const room = Math.min(this.#rest.length, this.#buffer.length - this.#filled);
-    this.#buffer.set(this.#rest.subarray(0, room), this.#filled);
-    this.#filled += room;
+    const room = Math.min(this.#rest.length, this.#buffer.length - this.#end);
+    this.#buffer.set(this.#rest.subarray(0, room), this.#end);
+    this.#end += room;
     this.#rest = this.#rest.subarray(room);
     return true;
   }

@@ -122,6 +122,45 @@ export async function knownBatches(store: Store, previousKey: string, head: stri
   );
 }
 
+/**
+ * The committed batches that are likely to come after a committed one: those
+ * that were received since, of the same source first. Of each place in a chain
+ * that is among them, all committed batches are.
+ * @param limit most places in a chain
+ */
+export async function batchesSince(
+  store: Store,
+  key: string,
+  limit: number,
+): Promise<(KnownBatch & Pick<Batch, 'previousKey' | 'head'>)[]> {
+  return store.query(
+    `SELECT previous_key AS previousKey, head, key,
+      any(b.bytes) AS bytes, any(b.lines) AS lines, any(b.source_lines) AS sourceLines, max(b.attempt) AS attempt
+    FROM {{db}}.infrasage_ingest_batches AS b
+    WHERE state = 'committed' AND (previous_key, head) IN (
+      SELECT previous_key, head FROM {{db}}.infrasage_ingest_batches
+      WHERE state = 'committed'
+        AND received_at >= (SELECT min(received_at) FROM {{db}}.infrasage_ingest_batches WHERE state = 'committed' AND key = {key:String})
+      GROUP BY previous_key, head
+      ORDER BY countIf(source = (SELECT any(source) FROM {{db}}.infrasage_ingest_batches WHERE state = 'committed' AND key = {key:String})) = 0,
+        min(received_at)
+      LIMIT {limit:UInt32})
+    GROUP BY previous_key, head, key`,
+    z
+      .object({
+        previousKey: z.string(),
+        head: z.string(),
+        key: z.string(),
+        bytes: count,
+        lines: count,
+        sourceLines: count,
+        attempt: count,
+      })
+      .transform((row) => ({ ...row, committed: true, followed: false })),
+    { key, limit },
+  );
+}
+
 const json = <T>(schema: z.ZodType<T>) => z.string().transform((text) => schema.parse(JSON.parse(text)));
 
 const lineOptions = z.object({

@@ -1,0 +1,93 @@
+import { appendFileSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { type IngestOptions, type IngestSummary, ingest } from '../src/ingest/ingest.ts';
+import { fileSource } from '../src/ingest/source.ts';
+import { openEmbedded } from '../src/store/embedded.ts';
+import type { Store } from '../src/store/store.ts';
+import { verify } from '../src/verify/verify.ts';
+import { event, lines } from './helpers/events.ts';
+
+const OPTIONS: IngestOptions = {
+  tenant: null,
+  defaultType: null,
+  strict: false,
+  assumeUtc: false,
+  maxAgeSeconds: null,
+  maxLine: 300,
+  batchBytes: 500,
+  dryRun: false,
+  allowDuplicates: false,
+  flushMs: 1_000,
+};
+
+let folder: string;
+let store: Store;
+/** How often the ledger was asked for what follows in a chain. */
+let asked = 0;
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
+  const opened = await openEmbedded({
+    dataDir: join(folder, 'data'),
+    database: 'infrasage',
+    command: 'test',
+  });
+  store = new Proxy(opened, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== 'function') return value;
+      if (property !== 'query') return value.bind(target);
+      return (sql: string, ...rest: unknown[]) => {
+        if (sql.includes('previous_key')) asked += 1;
+        return value.call(target, sql, ...rest);
+      };
+    },
+  });
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function ingestFiles(
+  paths: readonly string[],
+  options: Partial<IngestOptions> = {},
+): Promise<IngestSummary> {
+  asked = 0;
+  const sources = paths.map((path) => fileSource(path));
+  return ingest(sources, { ...OPTIONS, ...options }, { store, now: () => new Date() });
+}
+
+/** So many events, some two of which are a batch. */
+const events = (name: string, count: number) =>
+  lines(...Array.from({ length: count }, (_, i) => event({ service_id: `${name}-${i}` })));
+
+it('recognises many small batches with a few questions, also where they came one by one under other names', async () => {
+  const path = join(folder, 'growing.ndjson');
+  writeFileSync(path, events('first', 16));
+  expect(await ingestFiles([path])).toMatchObject({ lines: 16n, accepted: 16n });
+  expect(asked).toBe(1);
+  for (let i = 0; i < 5; i++) {
+    const name = join(folder, `copy-${i}.ndjson`);
+    appendFileSync(path, events(`grown-${i}`, 2));
+    copyFileSync(path, name);
+    expect(await ingestFiles([name])).toMatchObject({ accepted: 2n, skipped: 16n + 2n * BigInt(i) });
+  }
+  expect(await ingestFiles([path])).toMatchObject({ lines: 26n, accepted: 0n, skipped: 26n });
+  expect(asked).toBe(2);
+  // Larger batches: what is known is recognised as it was cut then.
+  appendFileSync(path, events('last', 1));
+  expect(await ingestFiles([path], { batchBytes: 1_000_000 })).toMatchObject({ accepted: 1n, skipped: 26n });
+  expect((await verify(store)).differences).toEqual([]);
+});
+
+it('knows what this very run has begun beside what it has read ahead, and counts it once', async () => {
+  const [known, more] = [join(folder, 'known.ndjson'), join(folder, 'more.ndjson')];
+  writeFileSync(known, events('a', 8));
+  await ingestFiles([known]);
+  writeFileSync(more, events('a', 8) + events('b', 8));
+  expect(await ingestFiles([known, more, more, known])).toMatchObject({ accepted: 8n, skipped: 40n });
+  expect(await ingestFiles([more, more], { dryRun: true })).toMatchObject({ accepted: 16n, skipped: 16n });
+  expect((await verify(store)).differences).toEqual([]);
+});
