@@ -408,6 +408,7 @@ describe('batches in the engine', () => {
           maxAgeSeconds: null,
           maxLine,
         },
+        bindings: [],
       },
       spooledLines(path),
     );

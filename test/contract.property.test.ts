@@ -26,6 +26,9 @@ const OPTION_SETS: readonly ContractOptions[] = [
   { ...PLAIN, tenant: 'acme\u0007', maxAgeMs: 9_007_199_254_740_000 },
   { ...PLAIN, maxLine: 220 },
   { ...PLAIN, tenant: 'globex', maxLine: 300, strict: true },
+  { ...PLAIN, tenant: 'acme-corp', tenantBound: true },
+  { ...PLAIN, tenant: '12', tenantBound: true, strict: true },
+  { ...PLAIN, tenant: 'true', tenantBound: true, maxLine: 300 },
   { ...PLAIN, assumeUtc: true, maxAgeMs: DAY, receivedAt: new Date('2000-01-01T12:00:00Z') },
 ];
 
@@ -93,7 +96,8 @@ function judge(cases: readonly Case[]): Judged[] {
       toUInt8(${pick((set) => (set.strict ? '1' : '0'))}) AS strict,
       toUInt8(${pick((set) => (set.assumeUtc ? '1' : '0'))}) AS assume_utc,
       toUInt64(${pick((set) => String((set.maxAgeMs ?? 0) / 1000))}) AS max_age_seconds,
-      toUInt64(${pick((set) => String(set.maxLine))}) AS max_line
+      toUInt64(${pick((set) => String(set.maxLine))}) AS max_line,
+      toUInt8(${pick((set) => (set.tenantBound ? '1' : '0'))}) AS tenant_bound
     FROM (SELECT line AS raw FROM file('${path}', LineAsString, 'line String'))
   )`;
   const parse = readFileSync(new URL('../src/schema/parse.sql', import.meta.url), 'utf8');
@@ -167,6 +171,7 @@ function nested(open: string, close: string, levels: number, inside = ''): strin
 }
 
 const STRICT = { ...PLAIN, strict: true };
+const BOUND = { ...PLAIN, tenant: 'acme-corp', tenantBound: true };
 const ASSUME_UTC = { ...PLAIN, assumeUtc: true };
 const MAX_AGE = { ...PLAIN, maxAgeMs: DAY };
 const bytes = (...parts: (string | number[])[]): Buffer =>
@@ -245,6 +250,22 @@ const BY_HAND: readonly [line: string | Buffer, codes: readonly ErrorCode[], opt
   [event({ tenant_id: 5 }), ['invalid_tenant_id']],
   [event({ tenant_id: '5' }), []],
   [event({ tenant_id: 'true' }), []],
+  [event(), [], BOUND],
+  [event({ tenant_id: undefined }), [], BOUND],
+  [event({ tenant_id: null }), [], BOUND],
+  [event({ tenant_id: 'globex' }), ['invalid_tenant_id'], BOUND],
+  [event({ tenant_id: 'Acme-corp' }), ['invalid_tenant_id'], BOUND],
+  [event({ tenant_id: 'acme-corp ' }), ['invalid_tenant_id'], BOUND],
+  [event({ tenant_id: '' }), ['invalid_tenant_id'], BOUND],
+  [event({ tenant_id: ['acme-corp'] }), ['invalid_tenant_id'], BOUND],
+  [event({ tenant_id: 5 }), ['invalid_tenant_id'], { ...BOUND, tenant: '5' }],
+  [withMember('"\\u0074enant_id":"globex"'), ['duplicate_key'], BOUND],
+  [
+    event({ tenant_id: undefined }).replace('{', '{"\\u0074enant_id":"globex",'),
+    ['invalid_tenant_id'],
+    BOUND,
+  ],
+  [event({ tenant_id: 'globex', service_id: undefined }), ['invalid_tenant_id', 'missing_service_id'], BOUND],
   [event({ tenant_id: '\u{1f600}'.repeat(128) }), []],
   [event({ tenant_id: 'x'.repeat(129) }), ['invalid_tenant_id']],
   [event({ tenant_id: 'a\u0000' }), ['invalid_tenant_id']],
@@ -699,7 +720,7 @@ const GOOD: Record<string, fc.Arbitrary<string>> = {
 };
 /** Values that give the engine no reason to look twice, so that a single fault has to be found by itself. */
 const ORDINARY: Record<string, fc.Arbitrary<string>> = {
-  tenant_id: word('"acme-corp" "globex"'),
+  tenant_id: word('"acme-corp" "acme-corp" "globex"'),
   service_id: word('"payment-api" "search"'),
   event_type: word('"metric" "log" "trace" "event" "profile" "slo"'),
   timestamp: word('"2026-04-10T11:59:59.123456Z" "2000-01-01T12:00:00Z" "2026-04-10T12:00:00+02:00"'),

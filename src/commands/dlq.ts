@@ -61,8 +61,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
         exitStatus: EXIT.usage,
       });
     }
-    const { letter, options } = found;
-    const violations = explain(letter.raw, contractOptions(letter, options));
+    const { letter } = found;
+    const violations = explain(letter.raw, contractOptions(found));
     const cells = letterCells(letter);
     // A line that was cut cannot be judged again: what it was rejected for is known.
     const reasons = letter.error === 'line_too_long' ? [] : violations;
@@ -128,7 +128,11 @@ const recordedOptions = z.object({
 });
 
 /** What the line was validated with, from its batch's ledger row. */
-function contractOptions(letter: DeadLetter, recorded: string | undefined): ContractOptions {
+function contractOptions({
+  letter,
+  options: recorded,
+  boundTo,
+}: NonNullable<Awaited<ReturnType<typeof findLetter>>>): ContractOptions {
   const defaults = {
     tenant: null,
     defaultType: null,
@@ -139,7 +143,8 @@ function contractOptions(letter: DeadLetter, recorded: string | undefined): Cont
   };
   const options = recorded === undefined ? defaults : recordedOptions.parse(JSON.parse(recorded));
   return {
-    tenant: options.tenant ?? undefined,
+    tenant: boundTo ?? options.tenant ?? undefined,
+    tenantBound: boundTo !== null,
     defaultType: options.defaultType ?? undefined,
     strict: options.strict,
     assumeUtc: options.assumeUtc,

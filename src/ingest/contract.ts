@@ -35,6 +35,8 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
 export interface ContractOptions {
   /** Fills an absent tenant_id. */
   tenant?: string | undefined;
+  /** Whether only events of that tenant are taken. */
+  tenantBound?: boolean | undefined;
   /** Fills an absent event_type. */
   defaultType?: EventType | undefined;
   strict: boolean;
@@ -240,7 +242,24 @@ function explainFields(members: ReadonlyMap<string, unknown>, options: ContractO
   }
   return [
     ...checks.flatMap(([schema, input]) => (schema.safeParse(input).error?.issues ?? []).map(broken)),
+    ...explainBinding(fields.tenant_id, options),
     ...explainAge(fields.timestamp, options),
+  ];
+}
+
+/** Whether an event is of the tenant that its line is bound to. */
+function explainBinding(named: unknown, { tenant, tenantBound }: ContractOptions): Violation[] {
+  if (!tenantBound || named === undefined || named === tenant) {
+    return [];
+  }
+  return [
+    {
+      code: 'invalid_tenant_id',
+      path: 'tenant_id',
+      message: 'tenant_id is not the tenant of the credentials it was sent with',
+      found: shown(named),
+      expected: `${shown(tenant)}, or none`,
+    },
   ];
 }
 

@@ -148,6 +148,7 @@ class Run {
       spooled: pieces.reduce((sum, piece) => sum + piece.length, 0),
       owner: this.#owner,
       options: lineOptions(this.#options),
+      bindings: [],
       receivedAt: now(),
     };
     const path = await spool(store.spoolDir, batchId(wanted.key, wanted.attempt), pieces);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ProcessIdentity, processIdentity } from '../store/process.ts';
-import { type LineOptions, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import { type Binding, type LineOptions, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 import type { Batch, KnownBatch } from './batch.ts';
 
 /** What the rows of a batch add up to. */
@@ -39,6 +39,7 @@ export interface LedgerEntry
   spooled: number;
   owner: ProcessIdentity;
   options: LineOptions;
+  bindings: readonly Binding[];
   /** ingested_at of every row of the batch: finds them without a scan. */
   receivedAt: Date;
 }
@@ -89,6 +90,7 @@ async function record(
     cut: JSON.stringify(entry.cut),
     owner: JSON.stringify(entry.owner),
     options: JSON.stringify(entry.options),
+    bindings: JSON.stringify(entry.bindings),
     received_at: sqlTime(entry.receivedAt),
     recorded_at: sqlTime(now),
     ...outcome,
@@ -191,6 +193,7 @@ const entryRow = z
     cut: json(z.array(z.object({ line: z.number(), length: z.number() }))),
     owner: json(processIdentity),
     options: json(lineOptions),
+    bindings: json(z.array(z.object({ line: z.number(), tenant: z.string().nullable() }))),
     received_at: utcTime,
   })
   .transform(
@@ -212,6 +215,7 @@ const entryRow = z
       cut: row.cut,
       owner: row.owner,
       options: row.options,
+      bindings: row.bindings,
       receivedAt: row.received_at,
     }),
   );
@@ -220,7 +224,7 @@ const entryRow = z
 export async function pendingBatches(store: Store): Promise<LedgerEntry[]> {
   return store.query(
     `SELECT batch_id, key, previous_key, head, attempt, source, once, spooled, first_line, source_lines, lines, bytes, crlf, blank,
-      cut, owner, options, received_at
+      cut, owner, options, bindings, received_at
     FROM {{db}}.infrasage_ingest_batches FINAL
     WHERE state = 'pending'
     ORDER BY received_at, batch_id`,

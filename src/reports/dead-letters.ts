@@ -80,11 +80,14 @@ export async function listLetters(
   return { letters, total: count?.total ?? 0n };
 }
 
-/** One dead letter by its id, with the options its line was validated with; undefined where there is none. */
+/**
+ * One dead letter by its id; undefined where there is none. With the options its line was validated with,
+ * JSON, and the tenant that the line was bound to, null where it was to none.
+ */
 export async function findLetter(
   store: Store,
   id: string,
-): Promise<{ letter: DeadLetter; options: string | undefined } | undefined> {
+): Promise<{ letter: DeadLetter; options: string | undefined; boundTo: string | null } | undefined> {
   const [, key, attempt, line] = /^([0-9a-f]{12})\.(\d+)-(\d+)$/.exec(id) ?? [];
   if (key === undefined || attempt === undefined || line === undefined) return undefined;
   const [letter] = await store.query(
@@ -96,9 +99,11 @@ export async function findLetter(
   );
   if (!letter) return undefined;
   const [batch] = await store.query(
-    'SELECT options FROM {{db}}.infrasage_ingest_batches WHERE batch_id = {batch:String} LIMIT 1',
-    z.object({ options: z.string() }),
-    { batch: letter.batchId },
+    `SELECT options, JSONExtract(bindings, 'Array(Tuple(line UInt64, tenant Nullable(String)))') AS ranges,
+      arrayLast(r -> r.line <= {line:UInt64}, ranges).tenant AS bound_to
+    FROM {{db}}.infrasage_ingest_batches WHERE batch_id = {batch:String} LIMIT 1`,
+    z.object({ options: z.string(), bound_to: z.string().nullable() }),
+    { batch: letter.batchId, line },
   );
-  return { letter, options: batch?.options };
+  return { letter, options: batch?.options, boundTo: batch?.bound_to ?? null };
 }

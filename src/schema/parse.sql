@@ -31,7 +31,7 @@ SELECT
         JSONType(line) != 'Object', 'not_an_object',
         repeated_key, 'duplicate_key',
         isNull(tenant), 'missing_tenant_id',
-        bad_tenant OR JSONType(line, 'tenant_id') NOT IN ('String', 'Null'), 'invalid_tenant_id',
+        bad_tenant OR foreign_tenant OR JSONType(line, 'tenant_id') NOT IN ('String', 'Null'), 'invalid_tenant_id',
         isNull(e.service_id), 'missing_service_id',
         bad_service OR JSONType(line, 'service_id') != 'String', 'invalid_service_id',
         isNull(type), 'missing_event_type',
@@ -49,7 +49,7 @@ SELECT
         strict AND type NOT IN ('log', 'event') AND isNull(e.value), 'missing_value',
         strict AND type IN ('log', 'event') AND JSONType(line, 'body') = 'Null', 'missing_body',
         ''), '') AS error,
-    line, line_number, line_length, batch_id, source, received_at, max_line,
+    line, line_number, line_length, batch_id, source, received_at, max_line, foreign_tenant,
     -- a tenant id that is not valid is not a tenant
     if(error IN ('line_too_long', 'invalid_json', 'not_an_object', 'duplicate_key', 'missing_tenant_id', 'invalid_tenant_id'),
         ifNull(default_tenant, ''), ifNull(tenant, '')) AS tenant_id,
@@ -72,7 +72,7 @@ FROM
         *,
         -- sums of 0/1, not OR: OR would evaluate its arguments row by row
         (line_length > max_line) + (member_count = 0) + (ascii(line) != 123) + repeated_key
-            + bad_tenant + ifNull(ascii(e.tenant_id) IN literal_start, 0) + ifNull(e.tenant_id IN literal_word, 0)
+            + bad_tenant + foreign_tenant + ifNull(ascii(e.tenant_id) IN literal_start, 0) + ifNull(e.tenant_id IN literal_word, 0)
             + bad_service + ifNull(ascii(e.service_id) IN literal_start, 0) + ifNull(e.service_id IN literal_word, 0)
             + bad_type
             + isNull(time) + (timestamp > latest) + (timestamp < oldest)
@@ -95,6 +95,7 @@ FROM
             ascii(members[indexOf(keys, 'value')].2) AS value_start,
             ascii(members[indexOf(keys, 'attributes')].2) AS attributes_start,
             ifNull(tenant = '' OR lengthUTF8(tenant) > 128 OR match(tenant, '\\p{Cc}'), 1) AS bad_tenant,
+            tenant_bound AND ifNull(tenant != default_tenant, 0) AS foreign_tenant,
             ifNull(e.service_id = '' OR lengthUTF8(e.service_id) > 256 OR match(e.service_id, '\\p{Cc}'), 1) AS bad_service,
             ifNull(type NOT IN ('metric', 'log', 'trace', 'event', 'profile', 'slo'), 1) OR ifNull(e.event_type != e.type, 0) AS bad_type,
             ifNull(time, earliest) AS timestamp,

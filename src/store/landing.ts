@@ -21,6 +21,7 @@ export function landingSelect(batch: LandingBatch, lines: string): string {
     batch.cut.length === 0 ? '0' : `line_number IN (${batch.cut.map((c) => digits(c.line)).join()})`;
   const events = batch.blank ? `WHERE ${cutLines} OR NOT match(line, '^[ \\t\\r]*$')` : '';
   const { options } = batch;
+  const { tenant, bound } = tenants(batch);
   return `SELECT
       line,
       line_number,
@@ -28,14 +29,29 @@ export function landingSelect(batch: LandingBatch, lines: string): string {
       ${hex(batch.batchId)} AS batch_id,
       ${hex(batch.source)} AS source,
       toDateTime64(${digits(batch.receivedAt.getTime())} / 1000, 3, 'UTC') AS received_at,
-      CAST(${hexOrNull(options.tenant)}, 'LowCardinality(Nullable(String))') AS default_tenant,
+      CAST(${tenant}, 'LowCardinality(Nullable(String))') AS default_tenant,
       CAST(${hexOrNull(options.defaultType)}, 'LowCardinality(Nullable(String))') AS default_type,
       ${options.strict ? 1 : 0} AS strict,
       ${options.assumeUtc ? 1 : 0} AS assume_utc,
       ${digits(options.maxAgeSeconds ?? 0)} AS max_age_seconds,
-      ${digits(options.maxLine)} AS max_line
+      ${digits(options.maxLine)} AS max_line,
+      ${bound} AS tenant_bound
     FROM (SELECT ${text} AS line, ${digits(batch.firstLine)} + rowNumberInAllBlocks() AS line_number FROM ${lines})
     ${events}`;
+}
+
+/** The tenant that fills or binds a line, and whether it binds it, each as an expression. */
+function tenants({ bindings, options }: LandingBatch): { tenant: string; bound: string } {
+  const [first, ...others] = bindings;
+  if (!first) return { tenant: hexOrNull(options.tenant), bound: '0' };
+  if (others.length === 0)
+    return { tenant: hexOrNull(first.tenant), bound: first.tenant === null ? '0' : '1' };
+  // A search among the starts of the ranges, then one in a table: a batch may be of hundreds of tenants.
+  const starts = `[${bindings.map(({ line }) => digits(line)).join()}]`;
+  const range = `roundDown(line_number, ${starts})`;
+  const bound = `transform(${range}, ${starts}, [${bindings.map((b) => (b.tenant === null ? 0 : 1)).join()}], 0)`;
+  const names = bindings.map((b) => hex(b.tenant ?? '')).join();
+  return { tenant: `if(${bound}, transform(${range}, ${starts}, [${names}], ''), NULL)`, bound };
 }
 
 /** A file of lines, in order, as a table expression. */

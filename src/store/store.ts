@@ -25,6 +25,17 @@ export interface LandingBatch {
   cut: readonly { line: number; length: number }[];
   receivedAt: Date;
   options: LineOptions;
+  /** Which tenants its lines are bound to, in the order of the lines; none where they are not bound. */
+  bindings: readonly Binding[];
+}
+
+/**
+ * From this line on, up to the next binding: only events of the tenant are taken, and those without
+ * one are its events. null for events of any tenant, each of which names its own.
+ */
+export interface Binding {
+  line: number;
+  tenant: string | null;
 }
 
 /** What decides the verdict on a line beside the line itself. */

@@ -10,6 +10,7 @@ SELECT
         error = 'not_an_object', 'the line is valid JSON but not an object',
         error = 'duplicate_key', 'a top-level key occurs more than once',
         startsWith(error, 'missing_'), concat(substring(error, 9), ' is missing'),
+        error = 'invalid_tenant_id' AND foreign_tenant, 'tenant_id is not the tenant of the credentials it was sent with',
         error = 'timestamp_in_future', 'timestamp is more than 24 hours in the future',
         error = 'timestamp_too_old', 'timestamp is older than --max-age allows, or before 2000',
         concat(substring(error, 9), ' is not valid')) AS message,
