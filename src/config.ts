@@ -75,6 +75,129 @@ export function readConfig(flags: GlobalFlags, io: Pick<Io, 'env' | 'stdout'>): 
   throw usageError(`${SOURCES[name] ?? name} ${allowed}`);
 }
 
+const jwtSecret = z
+  .string()
+  .refine(
+    (text) => Buffer.byteLength(text) >= 32,
+    'must be at least 32 bytes, such as of openssl rand -hex 32',
+  );
+
+/** Keys come from where nobody can change them on the way: https, or this machine. */
+const jwksUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an https URL' })
+  .refine(
+    (text) =>
+      !text.startsWith('http:') || ['localhost', '127.0.0.1', '[::1]'].includes(new URL(text).hostname),
+    'must be an https URL',
+  );
+
+const tokenOptions = z.object({
+  secret: jwtSecret.optional(),
+  jwksUrl: jwksUrl.optional(),
+  publicKeyFile: z.string().optional(),
+  audience: z.string().optional(),
+  issuer: z.string().optional(),
+});
+
+/** With what tokens are verified: one kind of key, and the audience and issuer they must name, if any. */
+export interface TokenSettings {
+  key: { kind: 'secret'; secret: string } | { kind: 'jwks'; url: string } | { kind: 'file'; path: string };
+  audience: string | undefined;
+  issuer: string | undefined;
+}
+
+const TOKEN_SOURCES: Record<keyof z.infer<typeof tokenOptions>, string> = {
+  secret: 'INFRASAGE_JWT_SECRET',
+  jwksUrl: 'INFRASAGE_JWKS_URL',
+  publicKeyFile: 'INFRASAGE_JWT_PUBLIC_KEY_FILE',
+  audience: 'INFRASAGE_JWT_AUDIENCE',
+  issuer: 'INFRASAGE_JWT_ISSUER',
+};
+
+/**
+ * The settings of tokens, from the environment. No message holds a secret.
+ * @throws InfrasageError (exit 2) where none or more than one kind of key is set, or a value is wrong
+ */
+export function readTokenSettings(env: Io['env']): TokenSettings {
+  const given = Object.entries(TOKEN_SOURCES).map(([name, variable]) => [name, env[variable] || undefined]);
+  const { secret, jwksUrl, publicKeyFile, audience, issuer } = parseSettings(
+    tokenOptions,
+    Object.fromEntries(given),
+    TOKEN_SOURCES,
+  );
+  const keys: TokenSettings['key'][] = [
+    ...(secret === undefined ? [] : [{ kind: 'secret', secret } as const]),
+    ...(jwksUrl === undefined ? [] : [{ kind: 'jwks', url: jwksUrl } as const]),
+    ...(publicKeyFile === undefined ? [] : [{ kind: 'file', path: resolve(publicKeyFile) } as const]),
+  ];
+  const [key, second] = keys;
+  const names = 'INFRASAGE_JWT_SECRET, INFRASAGE_JWKS_URL or INFRASAGE_JWT_PUBLIC_KEY_FILE';
+  if (!key) {
+    throw usageError(
+      `there is nothing to verify tokens with: set ${names}`,
+      'export INFRASAGE_JWT_SECRET="$(openssl rand -hex 32)"',
+    );
+  }
+  if (second) throw usageError(`only one of ${names} can be set`);
+  return { key, audience, issuer };
+}
+
+const wholeNumber = (least: number, most: number) => {
+  const error = `must be a whole number from ${least} to ${most}`;
+  return z.coerce.number({ error }).int(error).min(least, error).max(most, error);
+};
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+
+const serverOptions = z.object({
+  host: z.string().min(1, 'must not be empty'),
+  port: wholeNumber(0, 65_535),
+  rateLimit: wholeNumber(1, 100_000_000),
+  logLevel: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }),
+});
+
+/** The settings of `serve`. */
+export type ServerSettings = z.infer<typeof serverOptions> & { tokens: TokenSettings };
+
+/**
+ * Settings of the server: flags over environment over defaults.
+ * @throws InfrasageError (exit 2) that names the flag or variable whose value is wrong
+ */
+export function readServerSettings(
+  flags: { host?: string; port?: string },
+  env: Io['env'],
+  { quiet, debug }: Pick<Config, 'quiet' | 'debug'>,
+): ServerSettings {
+  const settings = parseSettings(
+    serverOptions,
+    {
+      host: flags.host ?? (env.INFRASAGE_HOST || '127.0.0.1'),
+      port: flags.port ?? (env.INFRASAGE_PORT || 8080),
+      rateLimit: env.INFRASAGE_RATE_LIMIT || 12_000,
+      logLevel: env.INFRASAGE_LOG_LEVEL || (debug ? 'debug' : quiet ? 'error' : 'info'),
+    },
+    {
+      host: '--host or INFRASAGE_HOST',
+      port: '--port or INFRASAGE_PORT',
+      rateLimit: 'INFRASAGE_RATE_LIMIT',
+      logLevel: 'INFRASAGE_LOG_LEVEL',
+    },
+  );
+  return { ...settings, tokens: readTokenSettings(env) };
+}
+
+function parseSettings<T extends object>(
+  schema: z.ZodType<T>,
+  given: Record<string, unknown>,
+  sources: Record<keyof T, string>,
+): T {
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const source = Object.entries<string>(sources).find(([name]) => name === issue?.path[0]);
+  throw usageError(`${source?.[1] ?? 'a setting'} ${issue?.message}`);
+}
+
 function defaultDataDir(env: Io['env']): string {
   if (env.XDG_DATA_HOME) return join(env.XDG_DATA_HOME, 'infrasage');
   const home = env.HOME || homedir();

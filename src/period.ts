@@ -54,14 +54,22 @@ export function parseMoment(text: string, option: string, now: Date): Date {
 }
 
 /**
- * The period of `--since` and `--until`.
+ * The period of `--since` and `--until`, or of what else names its ends.
  * @throws InfrasageError (exit 2) where it is empty
  */
-export function parsePeriod(since: string, until: string | undefined, now: Date): Period {
-  const start = parseMoment(since, '--since', now);
-  const end = until === undefined ? now : parseMoment(until, '--until', now);
-  if (end <= start)
-    throw usageError(`--since ${since} is not before ${until === undefined ? 'now' : `--until ${until}`}`);
+export function parsePeriod(
+  since: string,
+  until: string | undefined,
+  now: Date,
+  names: { since: string; until: string } = { since: '--since', until: '--until' },
+): Period {
+  const start = parseMoment(since, names.since, now);
+  const end = until === undefined ? now : parseMoment(until, names.until, now);
+  if (end <= start) {
+    throw usageError(
+      `${names.since} ${since} is not before ${until === undefined ? 'now' : `${names.until} ${until}`}`,
+    );
+  }
   return { start, end, open: until === undefined };
 }
 
@@ -74,9 +82,9 @@ export interface Month {
 
 /**
  * The month of `--month [YYYY-MM]`; without a value, the one that now is in.
- * @throws InfrasageError (exit 2)
+ * @throws InfrasageError (exit 2) naming the option
  */
-export function parseMonth(text: string | undefined, now: Date): Month {
+export function parseMonth(text: string | undefined, now: Date, option = '--month'): Month {
   const name = text ?? now.toISOString().slice(0, 7);
   const [, year, month] = MONTH.exec(name) ?? [];
   if (
@@ -86,7 +94,7 @@ export function parseMonth(text: string | undefined, now: Date): Month {
     Number(month) < 1 ||
     Number(month) > 12
   ) {
-    throw usageError(`--month ${name} is not a month`, 'write it like 2026-11');
+    throw usageError(`${option} ${name} is not a month`, 'write it like 2026-11');
   }
   const start = new Date(Date.UTC(Number(year), Number(month) - 1, 1));
   const end = new Date(Date.UTC(Number(year), Number(month), 1));

@@ -68,7 +68,7 @@ describe('imports', () => {
     ['src/cli.ts'],
     ['commands', 'http'],
     ['src/context.ts'],
-    ['ingest', 'reports', 'alerts', 'verify'],
+    ['access', 'ingest', 'reports', 'alerts', 'verify'],
     ['store'],
     ['src/config.ts'],
     ['render'],
@@ -92,6 +92,7 @@ describe('imports', () => {
     const upper = [
       'commands',
       'http',
+      'access',
       'ingest',
       'reports',
       'alerts',
@@ -108,7 +109,7 @@ describe('imports', () => {
     const wrong = imports.filter(
       ({ from, to }) =>
         part(from) === 'render' &&
-        within(['store', 'ingest', 'reports', 'alerts', 'verify', 'commands', 'http'], to),
+        within(['store', 'access', 'ingest', 'reports', 'alerts', 'verify', 'commands', 'http'], to),
     );
     expect(wrong.map(shown)).toEqual([]);
   });

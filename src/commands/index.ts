@@ -31,6 +31,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./alerts.ts'),
   },
   { name: 'dlq', summary: 'list and explain rejected lines (dead letters)', load: () => import('./dlq.ts') },
+  { name: 'serve', summary: 'serve the HTTP API', load: () => import('./serve.ts') },
+  { name: 'token', summary: 'create tokens for the HTTP API', load: () => import('./token.ts') },
+  { name: 'keys', summary: 'create, list and revoke API keys', load: () => import('./keys.ts') },
   {
     name: 'verify',
     summary: 'prove the figures from the stored rows',

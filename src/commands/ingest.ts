@@ -94,7 +94,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       allowDuplicates: options.allowDuplicates,
       flushMs: flushInterval(options.flushInterval),
     };
-    const interrupt = onInterrupt((text) => context.say(text));
+    const interrupt = onInterrupt(() =>
+      context.say('finishing the batches under way; once more ends at once'),
+    );
     const run = (store: Store) =>
       ingestSources(sources, settings, {
         store,

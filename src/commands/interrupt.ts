@@ -2,12 +2,12 @@
  * Ctrl-C and SIGTERM for a command that can end cleanly: the first asks it to,
  * the second ends the process at once, which recovery is made for.
  */
-export function onInterrupt(say: (text: string) => Promise<void>): { signal: AbortSignal; dispose(): void } {
+export function onInterrupt(tell: () => Promise<void>): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
   const handler = () => {
     // Not exit(): it would take the engine down with work under way.
     if (controller.signal.aborted) process.kill(process.pid, 'SIGKILL');
-    void say('finishing the batches under way; once more ends at once');
+    void tell();
     controller.abort();
   };
   process.on('SIGINT', handler);

@@ -11,7 +11,12 @@ export function renderJson({ data }: Report): string {
 
 /** One JSON object a row and line. */
 export function renderNdjson({ rows }: Report): string {
-  return rows.map((row) => `${inert(stringify(row) ?? 'null')}\n`).join('');
+  return rows.map((row) => `${jsonText(row)}\n`).join('');
+}
+
+/** JSON in one line, exact and inert like the rest. */
+export function jsonText(value: unknown): string {
+  return inert(stringify(value) ?? 'null');
 }
 
 function inert(json: string): string {

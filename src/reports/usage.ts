@@ -26,6 +26,15 @@ export interface Usage {
   totalBytes: bigint;
   /** Rows that a limit left out; they are in the totals. */
   omitted: number;
+  /** Where a limit has cut the rows off; null where these are the last. */
+  next: Position | null;
+}
+
+/** A row's place in the order of a breakdown. */
+export interface Position {
+  events: bigint;
+  tenant: string;
+  key: string;
 }
 
 const TIME_GROUPINGS: readonly Grouping[] = ['hour', 'day', 'month'];
@@ -39,52 +48,101 @@ const METERED: Record<Exclude<Grouping, 'service_id'>, string> = {
   month: `formatDateTime(hour, '%Y-%m')`,
 };
 
+const usageRow = z.object({
+  tenant: z.string(),
+  key: z.string(),
+  events: uint64,
+  bytes: uint64,
+  total_events: uint64,
+  total_bytes: uint64,
+  groups: z.coerce.number(),
+  several: z.coerce.boolean(),
+});
+
 /**
  * Events and compressed bytes of a period, from the metering table; by service
- * from the firehose's projection, which holds the same hours.
+ * from the firehose's projection, which holds the same hours. Totals are of the
+ * whole period, also with a limit.
+ * @param wanted.after only the rows that come after this one
  */
 export async function usage(
   store: Store,
-  {
-    tenantId,
-    period,
-    groupBy,
-    limit,
-  }: { tenantId: string | null; period: Period; groupBy: Grouping; limit?: number },
+  wanted: {
+    tenantId: string | null;
+    period: Period;
+    groupBy: Grouping;
+    limit?: number;
+    after?: Position;
+  },
 ): Promise<Usage> {
+  const { tenantId, period, groupBy, limit, after } = wanted;
   const service = groupBy === 'service_id';
   const hour = service ? 'toStartOfHour(timestamp)' : 'hour';
-  const params: Params = { start: sqlTime(period.start), end: sqlTime(period.end), tenant: tenantId ?? '' };
+  const inTime = TIME_GROUPINGS.includes(groupBy);
+  const params: Params = {
+    start: sqlTime(period.start),
+    end: sqlTime(period.end),
+    tenant: tenantId ?? '',
+    // One row more than wanted says whether there is a next page.
+    rows: (limit ?? 0) + 1,
+    afterEvents: after?.events ?? 0n,
+    afterTenant: after?.tenant ?? '',
+    afterKey: after?.key ?? '',
+  };
   const conditions = [
     `${hour} >= toDateTime64({start:String}, 3, 'UTC')`,
     ...(period.open ? [] : [`${hour} < toDateTime64({end:String}, 3, 'UTC')`]),
     ...(tenantId === null ? [] : ['tenant_id = {tenant:String}']),
   ];
-  const rows = await store.query(
-    `SELECT tenant_id AS tenant, ${service ? 'service_id' : METERED[groupBy]} AS key,
-      ${service ? 'count()' : 'sum(event_count)'} AS events, sum(bytes_ingested) AS bytes
-    FROM {{db}}.${service ? 'infrasage_raw_firehose' : 'infrasage_usage_metering'}
-    WHERE ${conditions.join(' AND ')}
-    GROUP BY tenant, key
-    ORDER BY ${TIME_GROUPINGS.includes(groupBy) ? 'key, tenant' : 'events DESC, tenant, key'}`,
-    z.object({ tenant: z.string(), key: z.string(), events: uint64, bytes: uint64 }),
+  const later = inTime
+    ? '(key, tenant) > ({afterKey:String}, {afterTenant:String})'
+    : `events < {afterEvents:UInt64}
+      OR (events = {afterEvents:UInt64} AND (tenant, key) > ({afterTenant:String}, {afterKey:String}))`;
+  const found = await store.query(
+    `SELECT * FROM
+    (
+      SELECT tenant, key, events, bytes,
+        sum(events) OVER () AS total_events, sum(bytes) OVER () AS total_bytes,
+        count() OVER () AS groups, min(tenant) OVER () != max(tenant) OVER () AS several
+      FROM
+      (
+        SELECT tenant_id AS tenant, ${service ? 'service_id' : METERED[groupBy]} AS key,
+          ${service ? 'count()' : 'sum(event_count)'} AS events, sum(bytes_ingested) AS bytes
+        FROM {{db}}.${service ? 'infrasage_raw_firehose' : 'infrasage_usage_metering'}
+        WHERE ${conditions.join(' AND ')}
+        GROUP BY tenant, key
+      )
+    )
+    ${after ? `WHERE ${later}` : ''}
+    ORDER BY ${inTime ? 'key, tenant' : 'events DESC, tenant, key'}
+    ${limit === undefined ? '' : 'LIMIT {rows:UInt64}'}`,
+    usageRow,
     params,
   );
-  const several =
-    tenantId === null && groupBy !== 'tenant_id' && new Set(rows.map((row) => row.tenant)).size > 1;
+  const [first] = found;
+  // Rows that were behind a page when it was given are gone: the totals are still to be had from the first page.
+  if (!first && after) {
+    const whole = await usage(store, { tenantId, period, groupBy, limit: 1 });
+    return { ...whole, rows: [], omitted: whole.omitted + whole.rows.length, next: null };
+  }
+  const several = tenantId === null && groupBy !== 'tenant_id' && first?.several === true;
+  const rows = found.slice(0, limit);
+  const last = rows.at(-1);
   return {
     tenantId,
     period,
     groupBy,
-    rows: rows.slice(0, limit).map(({ tenant, key, events, bytes }) => ({
+    rows: rows.map(({ tenant, key, events, bytes }) => ({
       ...(several ? { tenant_id: tenant } : {}),
       key,
       events,
       bytes,
     })),
-    totalEvents: rows.reduce((sum, row) => sum + row.events, 0n),
-    totalBytes: rows.reduce((sum, row) => sum + row.bytes, 0n),
-    omitted: limit === undefined ? 0 : Math.max(0, rows.length - limit),
+    totalEvents: first?.total_events ?? 0n,
+    totalBytes: first?.total_bytes ?? 0n,
+    omitted: (first?.groups ?? 0) - rows.length,
+    next:
+      last && found.length > rows.length ? { events: last.events, tenant: last.tenant, key: last.key } : null,
   };
 }
 

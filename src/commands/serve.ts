@@ -1,0 +1,54 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { KeyRing } from '../access/keys.ts';
+import { tokenVerifier } from '../access/tokens.ts';
+import { readServerSettings } from '../config.ts';
+import { EXIT } from '../errors.ts';
+import { listen, stop } from '../http/listen.ts';
+import { createLogger } from '../http/log.ts';
+import { buildServer } from '../http/server.ts';
+import { type CommandModule, examples } from './command.ts';
+import { onInterrupt } from './interrupt.ts';
+
+export const configure: CommandModule['configure'] = (command, act) => {
+  command
+    .option('--host <address>', 'address to listen on, default 127.0.0.1 (INFRASAGE_HOST)')
+    .option('--port <number>', 'port to listen on, 0 for any free one, default 8080 (INFRASAGE_PORT)');
+  examples(command, [
+    'export INFRASAGE_JWT_SECRET="$(openssl rand -hex 32)"',
+    'infrasage serve',
+    'infrasage serve --host 0.0.0.0 --port 80',
+  ]);
+  act<{ host?: string; port?: string }>(command, async (context, flags) => {
+    const { io } = context;
+    const settings = readServerSettings(flags, io.env, context.config);
+    const tokens = tokenVerifier(settings.tokens);
+    const interrupt = onInterrupt(() =>
+      context.say('finishing the requests under way; once more ends at once'),
+    );
+    try {
+      const store = await context.store();
+      const app = await buildServer({
+        store,
+        now: io.now,
+        newId: randomUUID,
+        logger: createLogger(io.stderr, settings.logLevel),
+        tokens,
+        keys: new KeyRing(store),
+        cursorKey: randomBytes(32),
+        requestsPerMinute: settings.rateLimit,
+      });
+      const address = await listen(app, settings);
+      await context.say(`listening on ${address}; Ctrl-C stops`);
+      await interrupted(interrupt.signal);
+      await stop(app);
+      return EXIT.ok;
+    } finally {
+      interrupt.dispose();
+    }
+  });
+};
+
+async function interrupted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+}

@@ -1,0 +1,47 @@
+import type { FastifyInstance } from 'fastify';
+import { HttpProblem } from './problem.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Set on routes whose body is a stream of any length: it may take any time, but must not pause for IDLE. */
+    streams?: boolean;
+  }
+}
+
+/** Largest body, bytes; a route may set its own. */
+export const MAX_BODY = 1024 * 1024;
+/** Largest header, bytes: a token of the longest kind fits twice. */
+export const MAX_HEADER = 16 * 1024;
+/** Longest part of a path that is a parameter, characters. */
+export const MAX_PARAM = 256;
+/** Connections at the same time; more are closed at once. */
+export const MAX_CONNECTIONS = 1000;
+/** The header of a request must be there within, ms. */
+export const HEADER_TIME = 10_000;
+/** The body of a request must be there within, ms. */
+export const BODY_TIME = 30_000;
+/** A connection on which nothing moves is closed after, ms. It bounds how long an answer may take. */
+export const IDLE = 120_000;
+/** A connection waits for the next request for, ms. */
+export const KEEP_ALIVE = 65_000;
+
+/**
+ * Ends requests whose body comes too slowly. Node's own limit is one for all routes, and would end a
+ * stream too.
+ */
+export function limitBodyTime(app: FastifyInstance, time: number): void {
+  app.addHook('preParsing', async (request, reply, payload) => {
+    const { raw } = request;
+    if (request.routeOptions.config.streams || raw.complete) return payload;
+    const timer = setTimeout(() => {
+      reply.header('connection', 'close');
+      // Whoever reads the body answers; where nobody does, there is nobody to answer to.
+      if (payload.listenerCount('error') > 0)
+        payload.emit('error', new HttpProblem(408, 'the body did not arrive in time'));
+      else raw.destroy();
+    }, time);
+    const done = () => clearTimeout(timer);
+    raw.once('end', done).once('close', done);
+    return payload;
+  });
+}
