@@ -118,7 +118,7 @@ describe('without a data directory', () => {
     ['ingest --default-type metrics', /--default-type must be one of metric, log, /],
     ['ingest - -', /standard input \(-\) can be read only once/],
     ['alerts add 80 --email nobody', /--email must be an e-mail address/],
-    ['alerts add 80 --webhook http://acme.example', /--webhook must be an https URL/],
+    ['alerts add 80 --webhook http://acme.example', /the webhook must be an https URL/],
     ['--database 1st usage', /--database .*must be letters, digits and underscores/],
   ])('a bad value: %s', async (line, words) => {
     expectFailure(await box.run(line.split(' ')), 2, words);

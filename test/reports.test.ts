@@ -226,6 +226,8 @@ describe('reports on events with known times', () => {
       ...month('acme-corp'),
       quota_events: null,
       quota_used_percent: null,
+      quota_bytes: null,
+      thresholds: [],
     });
 
     await box.json(['quota', 'set', '3']);
@@ -236,8 +238,14 @@ describe('reports on events with known times', () => {
       ...head,
       ...month(),
       by_tenant: [
-        { tenant_id: 'acme-corp', ...month('acme-corp'), quota_events: 2000, quota_used_percent: 0.35 },
-        { tenant_id: 'globex', ...month('globex'), quota_events: 3, quota_used_percent: 133.33 },
+        {
+          ...{ tenant_id: 'acme-corp', ...month('acme-corp'), quota_events: 2000, quota_used_percent: 0.35 },
+          ...{ quota_bytes: null, thresholds: [] },
+        },
+        {
+          ...{ tenant_id: 'globex', ...month('globex'), quota_events: 3, quota_used_percent: 133.33 },
+          ...{ quota_bytes: null, thresholds: [] },
+        },
       ],
     });
     for (const { tenant_id, by_type = [] } of [all, ...(all.by_tenant ?? [])]) {
@@ -531,32 +539,44 @@ describe('what is stored for later: quotas and alerts', () => {
     expect(await show()).toEqual([]);
     expect((await box.run(['quota', 'show'])).stdout).toContain('No quota is set');
     expect(await box.json(['quota', 'set', '100M'])).toEqual({
-      tenant_id: null,
-      monthly_events: 100_000_000,
+      ...{ tenant_id: null, monthly_events: 100_000_000, monthly_bytes: null },
     });
-    const own = { tenant_id: 'acme-corp', monthly_events: 2_500_000_000 };
+    const own = { tenant_id: 'acme-corp', monthly_events: 2_500_000_000, monthly_bytes: null };
     expect(await box.json(['quota', 'set', '2.5b', '--tenant', 'acme-corp'])).toEqual(own);
-    expect(await box.json(['quota', 'set', '1_000_000'])).toEqual({
-      tenant_id: null,
-      monthly_events: 1_000_000,
-    });
-    expect(await show()).toEqual([{ tenant_id: null, monthly_events: 1_000_000 }, own]);
+    const default_ = { tenant_id: null, monthly_events: 1_000_000, monthly_bytes: null };
+    expect(await box.json(['quota', 'set', '1_000_000'])).toEqual(default_);
+    expect(await show()).toEqual([default_, own]);
     expect(await show('--tenant', 'acme-corp')).toEqual([own]);
-    expect((await box.run(['quota', 'show'])).stdout).toMatch(/acme-corp +2,500,000,000\n/);
+    expect((await box.run(['quota', 'show'])).stdout).toMatch(/acme-corp +2,500,000,000 +-\n/);
 
-    expect(await box.json(['quota', 'unset'])).toEqual({ tenant_id: null, monthly_events: null });
-    expect(await show()).toEqual([own]);
+    // A limit that is not given stays.
+    const both = { ...own, monthly_bytes: 1.5 * 2 ** 40 };
+    expect(await box.json(['quota', 'set', '--bytes', '1.5TiB', '--tenant', 'acme-corp'])).toEqual(both);
+    expect(await box.json(['quota', 'set', '2.5b', '--tenant', 'acme-corp'])).toEqual(both);
+
+    const none = { tenant_id: null, monthly_events: null, monthly_bytes: null };
+    expect(await box.json(['quota', 'unset'])).toEqual(none);
+    const { changes } = await box.json<{ changes: object[] }>(['quota', 'show', '--history']);
+    expect(changes).toEqual(
+      [{ ...default_, monthly_events: 100_000_000 }, default_, none, own, both, both].map((change) => ({
+        changed_at: expect.stringMatching(/^\d{4}-/),
+        ...change,
+      })),
+    );
+    expect(await show()).toEqual([both]);
     expect((await box.run(['quota', 'unset'])).stdout).toBe('There was no quota to remove.\n');
     expect((await box.run(['quota', 'unset', '--tenant', 'acme-corp'])).stdout).toContain(
-      'Removed: 2,500,000,000 events',
+      'Removed: 2,500,000,000 events and 1.50 TiB stored a month',
     );
     expect(await show()).toEqual([]);
   });
 
-  test.each(['0', 'abc', '1.5', '18446744073709551616'])('quota set %s is refused', async (events) => {
-    const result = await box.run(['quota', 'set', events]);
-    expect(result).toMatchObject({ status: 2, stdout: '' });
-    expect(result.stderr).toMatch(/^infrasage: .*is not a number of events; .*\n$/);
+  test.each(['0', 'abc', '1.5', '18446744073709551616'])('quota set %s is refused', async (amount) => {
+    for (const [args, unit] of [[[amount], 'events'] as const, [['--bytes', amount], 'bytes'] as const]) {
+      const result = await box.run(['quota', 'set', ...args]);
+      expect(result).toMatchObject({ status: 2, stdout: '' });
+      expect(result.stderr).toMatch(new RegExp(`^infrasage: .*is not a number of ${unit}; .*\n$`));
+    }
   });
 });
 
