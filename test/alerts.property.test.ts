@@ -254,7 +254,7 @@ describe('usage alerts', () => {
     const firings = evaluateUsage({
       quotas: new Quotas([quota(100n, '2026-10-20'), quota(10n, '2026-11-02')]),
       alerts: [alert(50), alert(80, '2026-11-01')],
-      usage: [month('2026-09', 1_000n), month('2026-10', 60n), month('2026-11', 9n)],
+      usage: [month('2026-09', 1_000n), month('2026-10', 85n), month('2026-11', 9n)],
       fired: [],
       now,
     });
@@ -325,7 +325,7 @@ describe('silence alerts', () => {
               now: new Date(now),
             });
             // After a week it is gone: no silence begins, but one that has begun goes on.
-            const isSilent = now - last >= 2 * HOURS && (silent || now - last < 7 * 24 * HOURS);
+            const isSilent: boolean = now - last >= 2 * HOURS && (silent || now - last < 7 * 24 * HOURS);
             const expected = isSilent === silent ? [] : [isSilent ? 'silent' : 'recovered'];
             expect(found.map(({ kind }) => kind)).toEqual(expected);
             for (const { kind } of found) fired.push({ kind, alertId: 's', tenantId: 'acme' });

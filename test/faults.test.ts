@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
-import { InfrasageError } from '../src/errors.ts';
 import { type IngestOptions, ingest } from '../src/ingest/ingest.ts';
 import { recover } from '../src/ingest/recover.ts';
 import { fileSource } from '../src/ingest/source.ts';
@@ -12,6 +11,7 @@ import { thisProcess } from '../src/store/process.ts';
 import { type Store, uint64 } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
 import { event, lines } from './helpers/events.ts';
+import { failing } from './helpers/failing.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -31,39 +31,6 @@ const OPTIONS: IngestOptions = {
   allowDuplicates: false,
   flushMs: 1_000,
 };
-
-/** The store's calls that change something: each of them is made to fail in turn. */
-const WRITES = ['insert', 'writeBatch', 'mutate'] as const;
-
-/**
- * A store whose n-th change fails: before anything is done, or after all of it
- * is, as where the answer is lost. Every later change fails too, as after a kill.
- */
-function failing(
-  store: Store,
-  { nth, after }: { nth: number; after: boolean },
-): Store & { reached: boolean } {
-  let calls = 0;
-  const state = { reached: false };
-  const guarded = <Args extends unknown[], R>(call: (...args: Args) => Promise<R>) => {
-    return async (...args: Args): Promise<R> => {
-      calls += 1;
-      if (calls < nth) return call(...args);
-      state.reached = true;
-      if (calls === nth && after) await call(...args);
-      throw new InfrasageError('injected failure');
-    };
-  };
-  return new Proxy(store, {
-    get(target, property) {
-      if (property === 'reached') return state.reached;
-      const value: unknown = Reflect.get(target, property, target);
-      if (typeof value !== 'function') return value;
-      const bound = value.bind(target) as (...args: unknown[]) => Promise<unknown>;
-      return WRITES.some((name) => name === property) ? guarded(bound) : bound;
-    },
-  }) as Store & { reached: boolean };
-}
 
 it('is exact whatever write fails, before or after it was done, in ingest and in recovery, also with the clock set back', async () => {
   // Twelve events and three bad lines in three batches, from two sources: a file and what can be read only once.

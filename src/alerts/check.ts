@@ -60,6 +60,7 @@ function firstMonth(quotas: Quotas, now: Date) {
 
 async function silenceFirings(store: Store, alerts: readonly SilenceAlert[], now: Date) {
   if (alerts.length === 0) return [];
-  const heard = await lastHeard(store, alerts, now);
-  return evaluateSilence({ alerts, heard, last: await lastSilences(store), now });
+  const last = await lastSilences(store);
+  const silent = new Set(last.filter(({ kind }) => kind === 'silent').map(({ tenantId }) => tenantId));
+  return evaluateSilence({ alerts, heard: await lastHeard(store, { alerts, silent, now }), last, now });
 }

@@ -32,12 +32,11 @@ export async function monthUsage(
  *
  * Whoever was heard too recently to be silent is known from the hours of the
  * metering or the projection, and gets the start of the hour; only for the
- * others are their last rows looked at.
+ * others, and for tenants that were silent, are their last rows looked at.
  */
 export async function lastHeard(
   store: Store,
-  alerts: readonly SilenceAlert[],
-  now: Date,
+  { alerts, silent, now }: { alerts: readonly SilenceAlert[]; silent: ReadonlySet<string>; now: Date },
 ): Promise<LastHeard[]> {
   if (alerts.length === 0) return [];
   const services = [...new Set(alerts.map((alert) => alert.serviceId).filter((id) => id !== ''))];
@@ -47,8 +46,10 @@ export async function lastHeard(
     ...(services.length > 0 ? await serviceHours(store, { services, since, now }) : []),
   ];
   const shortest = Math.min(...alerts.map((alert) => alert.silentSeconds)) * 1000;
-  const recent = hours.filter(({ at }) => now.getTime() - at.getTime() < shortest);
-  const others = hours.filter(({ at }) => now.getTime() - at.getTime() >= shortest);
+  const isRecent = ({ tenantId, at }: LastHeard) =>
+    now.getTime() - at.getTime() < shortest && !silent.has(tenantId);
+  const recent = hours.filter(isRecent);
+  const others = hours.filter((hour) => !isRecent(hour));
   return [
     ...recent,
     ...(await lastEvents(
