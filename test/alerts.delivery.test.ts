@@ -1,0 +1,395 @@
+import { createHmac } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { hostname } from 'node:os';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { webhookFault } from '../src/alerts/channels/address.ts';
+import type { ChannelSettings, Sent } from '../src/alerts/channels/channel.ts';
+import { webhookChannel } from '../src/alerts/channels/webhook.ts';
+import type { Digest } from '../src/alerts/message.ts';
+import { type Sandbox, sandbox } from './helpers/cli.ts';
+import { withEngine } from './helpers/engine.ts';
+import { event, lines } from './helpers/events.ts';
+import { type MailServer, mailServer, type Receiver, receiver, status } from './helpers/receivers.ts';
+
+/** The program against a real SMTP server and a real HTTP server. */
+const SECRET = 'a-webhook-secret-of-the-test';
+const SLACK_PATH = '/services/T000/B000/slack-secret';
+
+let box: Sandbox;
+let mail: MailServer;
+let http: Receiver;
+beforeEach(async () => {
+  box = sandbox();
+  mail = await mailServer();
+  http = await receiver();
+});
+afterEach(async () => {
+  box.remove();
+  await mail.close();
+  await http.close();
+});
+
+const env = (more: Record<string, string> = {}) => ({
+  INFRASAGE_SMTP_URL: mail.url,
+  INFRASAGE_SMTP_FROM: 'InfraSage <billing@infrasage.example>',
+  SLACK_WEBHOOK_URL: `${http.url}${SLACK_PATH}`,
+  SLACK_CHANNEL: '#usage',
+  INFRASAGE_WEBHOOK_SECRET: SECRET,
+  INFRASAGE_WEBHOOK_ALLOW_HOSTS: http.host,
+  ...more,
+});
+
+const WEBHOOK = ['--webhook', '/hook?token=in-the-url'];
+const EVERYWHERE = ['--email', 'ops@acme.example', '--slack', ...WEBHOOK];
+
+/** Stores alerts at these percents, and a quota of 100 events a month. */
+async function alertsAt(percents: number[], channels: string[]): Promise<void> {
+  await box.json(['quota', 'set', '100']);
+  const to = channels.map((part) => (part.startsWith('/hook') ? `${http.url}${part}` : part));
+  for (const percent of percents) await box.json(['alerts', 'add', String(percent), ...to], { env: env() });
+}
+
+/** This many events of now. */
+const events = (count: number, fields: Record<string, unknown> = {}) =>
+  lines(...Array.from({ length: count }, () => event({ timestamp: new Date().toISOString(), ...fields })));
+
+interface CheckJson {
+  fired: { threshold_percent: number; used: number; quota: number }[];
+  deliveries: { channel: string; outcome: string; detail: string }[];
+  waiting: number;
+}
+
+async function check(more: Record<string, string> = {}): Promise<CheckJson & { status: number | null }> {
+  const { status, stdout } = await box.run(['alerts', 'check', '--json'], { env: env(more) });
+  return { status, ...(JSON.parse(stdout) as CheckJson) };
+}
+
+/** The decoded text of a mail: quoted-printable undone. */
+const decoded = (raw: string) =>
+  raw
+    .replace(/=\r\n/g, '')
+    .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+
+it('an ingest that crosses 50, 80 and 95 sends one message a channel, with the right figures', async () => {
+  await alertsAt([50, 80, 95], EVERYWHERE);
+  const ingested = await box.run(['ingest'], { stdin: events(96), env: env() });
+  expect(ingested.status).toBe(0);
+  const line = (percent: number) =>
+    new RegExp(
+      `acme-corp has reached ${percent} % of its quota of \\d{4}-\\d\\d\\W+.*96 of 100 events used \\(96 %\\); \\d+ days? left in the month; at this pace`,
+      's',
+    );
+  for (const percent of [50, 80, 95]) expect(ingested.stderr).toMatch(line(percent));
+
+  expect(mail.mails).toHaveLength(1);
+  const [{ from, to, raw } = { from: '', to: [], raw: '' }] = mail.mails;
+  expect([from, to]).toEqual(['billing@infrasage.example', ['ops@acme.example']]);
+  expect(raw).toMatch(
+    /^Subject: infrasage: acme-corp has reached 95 % of its quota of \d{4}-\d\d and\r\n 2 more\r\n/m,
+  );
+  expect(raw).toMatch(/^Content-Type: multipart\/alternative/m);
+  for (const percent of [50, 80, 95]) expect(decoded(raw)).toMatch(line(percent));
+
+  const slack = http.received.filter(({ path }) => path === SLACK_PATH);
+  expect(slack).toHaveLength(1);
+  const posted = JSON.parse(slack[0]?.body ?? '{}') as { channel: string; text: string; blocks: object[] };
+  expect(posted).toMatchObject({
+    channel: '#usage',
+    text: expect.stringContaining('acme-corp has reached 95 %'),
+  });
+  expect(posted.blocks).toHaveLength(4);
+
+  const hooks = http.received.filter(({ path }) => path === '/hook?token=in-the-url');
+  expect(hooks).toHaveLength(1);
+  const { body = '', headers = {} } = hooks[0] ?? {};
+  const alerts = (JSON.parse(body) as { alerts: object[] }).alerts;
+  expect(alerts).toMatchObject(
+    [95, 80, 50].map((percent) => ({ threshold_percent: percent, used: 96, quota: 100 })),
+  );
+  const [, t = '', v1] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(headers['infrasage-signature'])) ?? [];
+  expect(v1).toBe(createHmac('sha256', SECRET).update(`${t}.${body}`).digest('hex'));
+  // The same key in every channel's own place, one a message.
+  expect(headers['idempotency-key']).toMatch(/^[0-9a-f]{32}$/);
+
+  expect(await check()).toMatchObject({ status: 0, fired: [], deliveries: [], waiting: 0 });
+  expect([mail.mails.length, http.received.length]).toEqual([1, 2]);
+});
+
+it('what could not be sent is sent by the next check, and nothing twice', async () => {
+  await alertsAt([80], EVERYWHERE);
+  // A mail server that is down, a 500, and a connection that is cut.
+  http.answers.push(status(500), (response) => response.destroy());
+  const down = { INFRASAGE_SMTP_URL: 'smtp://127.0.0.1:9' };
+  const ingested = await box.run(['ingest'], { stdin: events(90), env: env(down) });
+  expect(ingested).toMatchObject({ status: 0, stdout: expect.stringContaining('90 accepted') });
+  expect(ingested.stderr).toContain('3 messages are not delivered');
+  expect(ingested.stderr).toContain('infrasage alerts check tries again');
+
+  // The first pause is a second or so.
+  let last = await check();
+  while (last.waiting > 0) last = await check();
+  expect(last.status).toBe(0);
+  expect(mail.mails).toHaveLength(1);
+  expect(http.received.map(({ path }) => path).sort()).toEqual([
+    '/hook?token=in-the-url',
+    '/hook?token=in-the-url',
+    SLACK_PATH,
+    SLACK_PATH,
+  ]);
+  const keys = http.received.map(({ path, headers }) => `${path} ${headers['idempotency-key']}`);
+  expect(new Set(keys).size).toBe(2);
+
+  const { alerts } = await box.json<{
+    alerts: {
+      deliveries: { channel: string; target: string; attempts: { outcome: string; detail: string }[] }[];
+    }[];
+  }>(['alerts', 'history']);
+  expect(alerts).toHaveLength(1);
+  for (const { attempts } of alerts[0]?.deliveries ?? []) {
+    expect(attempts.map(({ outcome }) => outcome)).toEqual(['failed', 'delivered']);
+  }
+  const details = alerts[0]?.deliveries.map(
+    ({ channel, target, attempts }) => `${channel} ${target} ${attempts[0]?.detail}`,
+  );
+  expect(details?.sort()).toEqual([
+    expect.stringMatching(/^email ops@acme\.example .*ECONNREFUSED/),
+    expect.stringMatching(/^slack {2}/),
+    expect.stringMatching(new RegExp(`^webhook ${http.url} `)),
+  ]);
+  expect(details?.join()).toContain('the server answered 500: status 500');
+});
+
+it('429 is taken at its word; a redirect is not followed', async () => {
+  await alertsAt([80], WEBHOOK);
+  http.answers.push(status(429, { 'retry-after': '3600' }));
+  await box.run(['ingest', '--no-alerts'], { stdin: events(80) });
+  expect(http.received).toHaveLength(0);
+  expect(await check()).toMatchObject({ status: 1, waiting: 1, deliveries: [{ outcome: 'failed' }] });
+  expect(await check()).toMatchObject({ status: 1, waiting: 1, deliveries: [] });
+  expect(http.received).toHaveLength(1);
+
+  await box.json(['alerts', 'add', '90', '--webhook', `${http.url}/hook`], { env: env() });
+  http.answers.push(status(302, { location: `${http.url}/elsewhere` }));
+  await box.run(['ingest', '--no-alerts'], { stdin: events(10, { value: 1 }) });
+  const { deliveries } = await check();
+  expect(deliveries).toMatchObject([
+    { detail: expect.stringContaining('answered 302, and redirects are not followed') },
+  ]);
+  expect(http.received.map(({ path }) => path)).not.toContain('/elsewhere');
+});
+
+it('a channel that never answers holds up neither the others nor the ingest', async () => {
+  await alertsAt([80], ['--email', 'ops@acme.example', '--slack']);
+  http.answers.push(() => {});
+  const running = box.start(['ingest'], { env: env() });
+  running.stdin.end(events(90));
+  // The mail is there while Slack is still waited for.
+  while (mail.mails.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(running.child.exitCode).toBeNull();
+  const { status: ended, stdout, stderr } = await running.done;
+  expect(ended).toBe(0);
+  expect(stdout).toContain('90 accepted');
+  expect(stderr).toMatch(/1 message is not delivered \(slack: .*time.*\)/);
+}, 30_000);
+
+it('two checks at once send one message', async () => {
+  await alertsAt([80], ['--email', 'ops@acme.example']);
+  await box.run(['ingest', '--no-alerts'], { stdin: events(90) });
+  const results = await Promise.all([0, 1, 2].map(() => box.run(['alerts', 'check'], { env: env() })));
+  // Who finds the directory in use says so.
+  for (const result of results) expect([0, 3]).toContain(result.status);
+  await check();
+  expect(mail.mails).toHaveLength(1);
+});
+
+it('names that would be headers, mentions, markup or controls are neutralised in every channel', async () => {
+  const hostile = 'x\r\nBcc: evil@example.com\r\n\r\n<!channel> <@U123> <b>&\u001b[31m\u202e*bold*';
+  await alertsAt([1], EVERYWHERE);
+  await withEngine(box.dataDir, (sql) => {
+    const text = Buffer.from(hostile).toString('hex');
+    sql(`INSERT INTO infrasage.infrasage_raw_firehose (tenant_id, timestamp, event_type, service_id)
+      SELECT unhex('${text}'), now(), 'metric', 's' FROM numbers(5)`);
+  });
+  const checked = await box.run(['alerts', 'check'], { env: env() });
+  expect(checked.status).toBe(0);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+  expect(checked.stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u202e]/);
+  const raw = mail.mails[0]?.raw ?? '';
+  expect(raw).not.toMatch(/^Bcc:/im);
+  expect(mail.mails[0]?.to).toEqual(['ops@acme.example']);
+  const html = decoded(raw).slice(decoded(raw).indexOf('<!doctype html>'));
+  expect(html).toContain('&#60;b&#62;');
+  expect(html).not.toContain('<b>');
+  const slack = http.received.find(({ path }) => path === SLACK_PATH)?.body ?? '';
+  expect(slack).not.toMatch(/<!channel>|<@U123>|\\u001b|\u202e/);
+  expect(slack).toContain('&lt;!channel&gt;');
+  const hook = http.received.find(({ path }) => path.startsWith('/hook'))?.body ?? '';
+  // A webhook's text is safe to print; its fields are the data as it is.
+  expect(JSON.parse(hook)).toMatchObject({
+    text: expect.not.stringMatching(/\p{Cc}/u),
+    alerts: [{ tenant_id: hostile }],
+  });
+
+  for (const address of [
+    'ops@acme.example\r\nBcc: evil@example.com',
+    'a@b.example,evil@example.com',
+    'ops',
+  ]) {
+    const refused = await box.run(['alerts', 'add', '80', '--email', address]);
+    expect(refused).toMatchObject({ status: 2, stdout: '' });
+  }
+});
+
+it('secrets are in no output, however a channel fails', async () => {
+  const closed = await mailServer({ password: 'right' });
+  try {
+    await alertsAt([80], EVERYWHERE);
+    const secrets = ['smtp-secret', 'slack-secret', SECRET, 'in-the-url'];
+    const failing = {
+      INFRASAGE_SMTP_URL: closed.url.replace('//', '//user:smtp-secret@'),
+      SLACK_WEBHOOK_URL: `http://127.0.0.1:9${SLACK_PATH}`,
+      INFRASAGE_WEBHOOK_ALLOW_HOSTS: '',
+    };
+    const outputs = [
+      await box.run(['ingest', '--debug'], { stdin: events(90), env: env(failing) }),
+      await box.run(['alerts', 'check', '--debug', '--json'], { env: env(failing) }),
+      await box.run(['alerts', 'test', '80', '--debug'], { env: env(failing) }),
+      await box.run(['alerts', 'history', '--json']),
+      await box.run(['alerts', 'history']),
+    ];
+    const text = outputs.map(({ stdout, stderr }) => stdout + stderr).join('\n');
+    expect(text).toContain('the webhook must be an https URL');
+    expect(text).toMatch(/Invalid login/);
+    for (const secret of secrets) expect(text).not.toContain(secret);
+  } finally {
+    await closed.close();
+  }
+});
+
+it('alerts test sends a message marked as a test to each channel, and says how it went', async () => {
+  await alertsAt([80], EVERYWHERE);
+  const tried = await box.run(['alerts', 'test', '80'], { env: env() });
+  expect(tried.status).toBe(0);
+  expect(tried.stdout.match(/delivered/g)).toHaveLength(3);
+  expect(mail.mails[0]?.raw).toContain('Subject: [test] infrasage: any tenant has reached 80 %');
+  expect(decoded(mail.mails[0]?.raw ?? '')).toContain('80 of 100 events used');
+  http.answers.push(status(500), status(500));
+  expect((await box.run(['alerts', 'test', '80'], { env: env() })).status).toBe(1);
+  // A test that failed is not tried again.
+  expect(await check()).toMatchObject({ status: 0, deliveries: [], waiting: 0 });
+  expect((await box.run(['alerts', 'history'])).stdout).toContain('[test]');
+  expect(await box.run(['alerts', 'test', '81'])).toMatchObject({ status: 2 });
+});
+
+it('without channels an alert fires to the terminal and the history, and reports show it', async () => {
+  await box.json(['quota', 'set', '100']);
+  await box.json(['alerts', 'add', '80']);
+  const report = async (...args: string[]) => (await box.run(args)).stdout;
+  const ingested = await box.run(['ingest'], { stdin: events(79) });
+  expect(ingested.stderr).toBe('');
+  expect(await report('usage')).toContain(
+    'Quota of acme-corp: 79 of 100 events used (79 %); alerts at 80 % (80)',
+  );
+  expect((await box.run(['ingest'], { stdin: events(1, { value: 2 }) })).stderr).toMatch(
+    /^Alert: acme-corp has reached 80 % .*: 80 of 100 events used \(80 %\); \d+ days? left/,
+  );
+  for (const args of [['usage'], ['billing', '--month']]) {
+    expect(await report(...args)).toContain('80 of 100 events used (80 %); alerts at 80 % (reached)');
+  }
+  expect(await report('alerts', 'history')).toContain('acme-corp has reached 80 %');
+  expect(await report('alerts', 'check')).toContain('No alert has fired.');
+});
+
+it('alerts simulate says when thresholds would have been reached, stored ones or others', async () => {
+  const at = (month: string, day: number, count: number) =>
+    lines(
+      ...Array.from({ length: count }, () =>
+        event({ timestamp: `${month}-${String(day).padStart(2, '0')}T10:15:00Z` }),
+      ),
+    );
+  const now = new Date();
+  const month = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 1, 1)).toISOString().slice(0, 7);
+  await box.run(['ingest'], { stdin: at(month, 3, 40) + at(month, 10, 30) + at(month, 20, 30) });
+  await box.json(['quota', 'set', '100']);
+  await box.json(['alerts', 'add', '70']);
+  interface Simulated {
+    would_have_fired: { month: string; threshold_percent: number; reached_at: string; used: number }[];
+  }
+  const fired = async (...args: string[]) =>
+    (await box.json<Simulated>(['alerts', 'simulate', ...args])).would_have_fired.map(
+      ({ threshold_percent, reached_at, used }) => [threshold_percent, reached_at.slice(0, 13), used],
+    );
+  expect(await fired()).toEqual([[70, `${month}-10T10`, 70]]);
+  expect(await fired('40', '40.01', '100', '101')).toEqual([
+    [40, `${month}-03T10`, 40],
+    [40.01, `${month}-10T10`, 70],
+    [100, `${month}-20T10`, 100],
+  ]);
+  expect(await fired('--months', '1')).toEqual([]);
+});
+
+it('a silence is told, and so is its end', async () => {
+  await box.json([
+    'alerts',
+    'add',
+    '--silent-for',
+    '2h',
+    '--service',
+    'checkout-api',
+    '--email',
+    'ops@acme.example',
+  ]);
+  const old = new Date(Date.now() - 3 * 3_600_000).toISOString();
+  await box.run(['ingest'], { stdin: lines(event({ timestamp: old })), env: env() });
+  await box.run(['ingest'], { stdin: events(1), env: env() });
+  const subjects = mail.mails.map(({ raw }) =>
+    /^Subject: (.*(?:\r\n .*)*)/m.exec(raw)?.[1]?.replaceAll('\r\n', ''),
+  );
+  expect(subjects).toEqual([
+    'infrasage: the service checkout-api of acme-corp has sent nothing for 2h',
+    'infrasage: the service checkout-api of acme-corp is sending again',
+  ]);
+});
+
+describe('webhooks that a tenant sets', () => {
+  it.each([
+    ['http://hooks.example/x', 'must be an https URL'],
+    ['https://user:password@hooks.example/x', 'must have no user and password in its URL'],
+    ['https://localhost/x', 'must not name this machine'],
+    ['https://127.0.0.1/x', 'must not name the private address 127.0.0.1'],
+    ['https://2130706433/x', 'must not name the private address 127.0.0.1'],
+    ['https://0x7f.1/x', 'must not name the private address 127.0.0.1'],
+    ['https://10.1.2.3/x', 'must not name the private address 10.1.2.3'],
+    ['https://169.254.169.254/latest', 'must not name the private address 169.254.169.254'],
+    ['https://[::1]/x', 'must not name the private address ::1'],
+    ['https://[::ffff:10.0.0.1]/x', 'must not name the private address ::ffff:a00:1'],
+    ['https://[fd00::1]/x', 'must not name the private address fd00::1'],
+    ['https://0.0.0.0/', 'must not name the private address 0.0.0.0'],
+    ['file:///etc/passwd', 'must be an https URL'],
+    ['hooks.example', 'must be a URL'],
+  ])('%s is refused', (url, fault) => {
+    expect(webhookFault(url, [])).toBe(fault);
+  });
+
+  it('are taken where they are public, or allowed by name', () => {
+    expect(webhookFault('https://hooks.example/x?y=1', [])).toBeUndefined();
+    expect(webhookFault('http://127.0.0.1:9000/', ['127.0.0.1:9000'])).toBeUndefined();
+    expect(webhookFault('http://127.0.0.1:9001/', ['127.0.0.1:9000'])).toBeDefined();
+    expect(webhookFault('http://Hooks.Internal./', ['hooks.internal'])).toBeUndefined();
+  });
+
+  it('are not connected to where their name resolves to a private address', async () => {
+    const name = hostname();
+    const { address } = await lookup(name);
+    const settings = { webhookSecret: SECRET, webhookAllowHosts: [] } as unknown as ChannelSettings;
+    const digest: Digest = { id: 'd', firings: [], test: false };
+    const sent: Sent = await webhookChannel(settings).send(digest, `https://${name}/`, {
+      now: new Date(),
+      signal: AbortSignal.timeout(5_000),
+    });
+    expect(sent).toMatchObject({
+      delivered: false,
+      detail: expect.stringContaining(`${name} is the private address ${address}`),
+    });
+  });
+});
