@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, createReadStream, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import type { Sandbox } from './cli.ts';
@@ -39,11 +40,20 @@ export function monthsOfEvents(folder: string, count: number, seed: number): { p
   return { path, truth: JSON.parse(readFileSync(truth, 'utf8')) as Truth };
 }
 
+/** When a process is killed, counted from when it has the data directory, in the time that it took to get there. */
+export interface KillWindow {
+  from: number;
+  to: number;
+}
+
+/** One kill of so many comes before the process has the data directory. */
+const EARLY = 8;
+
 /**
  * Runs a command, killing the process (SIGKILL) at random moments and starting
  * it again, until it has been killed this often or gets through.
+ * @param options.end when to leave off, on the clock of performance.now()
  * @param options.stdin a file to give it through a pipe, from its start each time
- * @param options.window when it is killed, milliseconds after its start
  * @returns how often it was killed
  */
 export async function ingestUnderFire(
@@ -51,32 +61,55 @@ export async function ingestUnderFire(
   args: readonly string[],
   {
     kills,
+    end = Number.POSITIVE_INFINITY,
     random,
     window,
     stdin,
   }: {
     kills: number;
+    end?: number;
     random: () => number;
-    window: { from: number; to: number };
+    window: KillWindow;
     stdin?: string | undefined;
   },
 ): Promise<number> {
   let killed = 0;
-  while (killed < kills) {
+  let startUp = 0;
+  while (killed < kills && performance.now() < end) {
     const running = box.start(args);
     if (stdin === undefined) running.stdin.end();
     else createReadStream(stdin).pipe(running.stdin);
-    const timer = setTimeout(
-      () => running.child.kill('SIGKILL'),
-      window.from + random() * (window.to - window.from),
-    );
+    const started = performance.now();
+    const kill = new AbortController();
+    const wait = (ms: number) => setTimeout(ms, undefined, { signal: kill.signal });
+    const early = random() < 1 / EARLY;
+    const share = random();
+    const shooting = (async () => {
+      if (early && startUp > 0) await wait(share * startUp);
+      else {
+        while (!hasDirectory(box, running.pid)) await wait(5);
+        startUp = performance.now() - started;
+        await wait(startUp * (window.from + share * (window.to - window.from)));
+      }
+      running.child.kill('SIGKILL');
+    })().catch(() => {});
     const { status, stderr } = await running.done;
-    clearTimeout(timer);
+    kill.abort();
+    await shooting;
     if (status === null) killed += 1;
     else if (status === 0) break;
     else throw new Error(`infrasage ${args.join(' ')} ended with ${status}: ${stderr}`);
   }
   return killed;
+}
+
+/** Whether a process has taken the data directory; the lock of one that was killed stays until then. */
+function hasDirectory(box: Sandbox, pid: number): boolean {
+  try {
+    return readFileSync(join(box.dataDir, 'infrasage.lock'), 'utf8').includes(`"pid":${pid},`);
+  } catch {
+    return false;
+  }
 }
 
 /** The stored figures are the generator's to the last event and byte, and verify finds nothing. */
