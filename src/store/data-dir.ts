@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
@@ -61,28 +61,6 @@ export function recordVersions(
   const path = join(dataDir, 'infrasage.json');
   writeFileSync(`${path}.new`, `${JSON.stringify(after, null, 2)}\n`, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
-}
-
-/**
- * Removes the files of mutations that a full disk kept the engine from writing:
- * they are empty, no row was changed by them, and the engine refuses to open a
- * table that has one. The command that wanted the change wants it again.
- * @returns whether there were any
- */
-export function removeUnwrittenMutations(dataDir: string): boolean {
-  let found = false;
-  const tables = join(dataDir, 'store');
-  for (const prefix of existsSync(tables) ? readdirSync(tables) : []) {
-    for (const table of readdirSync(join(tables, prefix))) {
-      for (const name of readdirSync(join(tables, prefix, table))) {
-        const path = join(tables, prefix, table, name);
-        if (!/^mutation_\d+\.txt$/.test(name) || statSync(path).size > 0) continue;
-        rmSync(path);
-        found = true;
-      }
-    }
-  }
-  return found;
 }
 
 function readVersions(dataDir: string): Versions | undefined {

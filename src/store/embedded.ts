@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { type ClickHouseClient, createClient } from '@clickhouse/client';
 import { z } from 'zod';
 import { InfrasageError, usageError } from '../errors.ts';
-import { assertReadable, recordVersions, removeUnwrittenMutations } from './data-dir.ts';
+import { assertReadable, recordVersions } from './data-dir.ts';
 import { DISK_FULL, storeFailure } from './failure.ts';
 import { landingSelect, linesOf, ONE_BLOCK } from './landing.ts';
 import { takeLock } from './lock.ts';
@@ -12,6 +12,7 @@ import { migrate } from './migrate.ts';
 import { Pool } from './pool.ts';
 import { parseSql } from './schema.ts';
 import { type LandingBatch, type Params, type Store, type TextRow, uint64 } from './store.ts';
+import { removeUnwrittenMutations } from './unwritten.ts';
 
 /**
  * Batches written at the same time. One session runs one statement at a time,
@@ -60,7 +61,14 @@ function connect(engine: Engine, dataDir: string): ClickHouseClient {
   try {
     return createClient({ connection: engine.connect(dataDir) });
   } catch (error) {
-    if (!removeUnwrittenMutations(dataDir)) throw error;
+    const outcome = removeUnwrittenMutations(dataDir);
+    if (outcome === 'taken') {
+      throw new InfrasageError(`the data directory ${dataDir} is in use by another program`, {
+        hint: 'wait until it has closed it, or give another --data-dir',
+        cause: error,
+      });
+    }
+    if (outcome !== 'removed') throw error;
     return createClient({ connection: engine.connect(dataDir) });
   }
 }
