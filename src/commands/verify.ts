@@ -2,7 +2,7 @@ import { EXIT, usageError } from '../errors.ts';
 import { isoTime } from '../period.ts';
 import type { Report, Row } from '../render/report.ts';
 import { formatCount, plural } from '../render/text.ts';
-import { planRepairs, type Repair, repair } from '../verify/repair.ts';
+import { planRepairs, type Repair, repairMetering } from '../verify/repair.ts';
 import { type Verification, verify } from '../verify/verify.ts';
 import { type CommandModule, examples } from './command.ts';
 
@@ -15,12 +15,12 @@ export const configure: CommandModule['configure'] = (command, act) => {
     if (options.dryRun && !options.repair)
       throw usageError('--dry-run goes with --repair', 'verify alone changes nothing');
     const store = options.repair ? await context.storeToWrite() : await context.store();
-    const repairs = options.repair ? await planRepairs(store) : [];
     if (options.dryRun) {
+      const repairs = await planRepairs(store);
       await context.print(repairReport(repairs, true));
       return repairs.length > 0 ? EXIT.finding : EXIT.ok;
     }
-    await repair(store, repairs, context.now);
+    const repairs = options.repair ? await repairMetering(store, context.now) : [];
     const found = await verify(store);
     // People see both tables; other formats are one document, which has the repairs in it.
     if (options.repair && context.config.format === 'table')

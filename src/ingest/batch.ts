@@ -62,6 +62,13 @@ export interface KnownBatch {
  */
 export type Lookup = (previousKey: string, head: string) => AsyncIterable<readonly KnownBatch[]>;
 
+/**
+ * Claims the place of a batch that is to be ingested.
+ * @param lookedUp whether the place was looked up, or is taken for new since the batch before was
+ * @returns false where the ledger has something else there by now: then it is to be looked up again
+ */
+export type ClaimPlace = (previousKey: string, head: string, lookedUp: boolean) => Promise<boolean>;
+
 /** Of a line over the limit, the dead letter keeps this much. */
 export const KEPT_OF_LONG_LINE = 64 * 1024;
 
@@ -84,34 +91,43 @@ const HEAD_BYTES = 1024;
  * to its end without being kept.
  * @param root key that the first batch's key is chained on
  * @param lookup finds batches that are known; where one has the same bytes, the cut is as it was then
+ * @param claim is asked before a batch is cut that is not known as committed
  */
 export async function* cutBatches(
   chunks: AsyncIterable<Uint8Array>,
   root: string,
   options: CutOptions,
   lookup: Lookup = async function* () {},
+  claim: ClaimPlace = async () => true,
 ): AsyncGenerator<Batch> {
   const input = new Input(chunks, options.batchBytes, options.flushMs);
   try {
     await input.skip(BOM);
-    yield* chained(input, root, options.maxLine, lookup);
+    yield* chained(input, root, options.maxLine, { lookup, claim });
   } finally {
     await input.close();
   }
 }
 
-async function* chained(input: Input, root: string, maxLine: number, lookup: Lookup): AsyncGenerator<Batch> {
+async function* chained(
+  input: Input,
+  root: string,
+  maxLine: number,
+  { lookup, claim }: { lookup: Lookup; claim: ClaimPlace },
+): AsyncGenerator<Batch> {
   let previousKey = root;
   let firstLine = 1;
-  // After a batch that is not known none is: each begins when the ledger has the one before.
+  // After a batch that is not known none is, but where another run was there first.
   let mayBeKnown = true;
   for (;;) {
     const start = await input.startOfLine(HEAD_BYTES + 1);
     if (start.length === 0) return;
     const head = headOf(start);
-    const found: Found = mayBeKnown
-      ? await recognise(input, previousKey, lookup(previousKey, head))
-      : { candidates: [] };
+    let found: Found = { candidates: [] };
+    for (let claimed = false; !claimed; mayBeKnown = true) {
+      if (mayBeKnown) found = await recognise(input, previousKey, lookup(previousKey, head));
+      claimed = found.known?.committed === true || (await claim(previousKey, head, mayBeKnown));
+    }
     const batch = { ...(await nextBatch(input, { previousKey, firstLine, maxLine }, found)), head };
     mayBeKnown = batch.known !== undefined;
     firstLine += batch.sourceLines;

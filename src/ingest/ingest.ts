@@ -4,9 +4,11 @@ import { InfrasageError } from '../errors.ts';
 import { batchId } from '../store/batch-id.ts';
 import { type ProcessIdentity, thisProcess } from '../store/process.ts';
 import type { LineOptions, Store } from '../store/store.ts';
-import { type Batch, cutBatches } from './batch.ts';
+import { type Batch, type ClaimPlace, cutBatches } from './batch.ts';
+import { type Claim, claim } from './claim.ts';
 import { KnownBatches } from './known.ts';
 import type { BatchTotals, LedgerEntry } from './ledger.ts';
+import { settlePlace } from './recover.ts';
 import type { Source } from './source.ts';
 import { spool } from './spool.ts';
 import { beginAttempt, completeAttempt } from './write.ts';
@@ -95,6 +97,10 @@ class Run {
   readonly #underWay = new Set<Promise<void>>();
   readonly #owner: ProcessIdentity = thisProcess();
   readonly #known: KnownBatches;
+  /** The claim of the batch that is being cut; a dry run claims nothing. */
+  #claim: Claim | undefined;
+  /** Keys of the batches under way, whose places this run has claimed. */
+  readonly #writing = new Set<string>();
   #failure: unknown;
   #bytesRead = 0;
   #lines = 0n;
@@ -117,23 +123,48 @@ class Run {
   async take(source: Source): Promise<void> {
     const { stop } = this.#deps;
     const root = rootKey(this.#options);
-    for await (const batch of cutBatches(source.read(stop), root, this.#options, this.#known.lookup)) {
+    const { lookup } = this.#known;
+    for await (const batch of cutBatches(source.read(stop), root, this.#options, lookup, this.#claimPlace)) {
       if (stop?.aborted && (!source.once || batch.unfinished)) return;
       this.#bytesRead += batch.bytes;
-      if (batch.known?.committed) this.#skip(batch);
+      if (batch.known?.committed) await this.#skip(batch);
       else await this.#start(source, batch);
       if (this.#failure !== undefined) throw this.#failure;
     }
   }
 
+  readonly #claimPlace: ClaimPlace = async (previousKey, head, lookedUp) => {
+    if (this.#options.dryRun) return true;
+    const { store, now } = this.#deps;
+    const place = { previousKey, head };
+    this.#claim = await claim(store, place);
+    // A batch of this run may have failed while it was waited for: then it is not for this run to settle.
+    if (this.#failure !== undefined) throw this.#failure;
+    // Nobody else can have come this far: the new batch before is still claimed.
+    if (!lookedUp && this.#writing.has(previousKey)) return true;
+    // What was not committed may be pending: it must be settled before another attempt begins.
+    if (this.#known.hasOpen(place))
+      await settlePlace(store, this.#claim, place, { owner: this.#owner, now });
+    if (await this.#known.unchanged(place)) return true;
+    await this.#releaseClaim();
+    return false;
+  };
+
+  async #releaseClaim(): Promise<void> {
+    await this.#claim?.release();
+    this.#claim = undefined;
+  }
+
   /** Waits for the batches under way. */
   async settle(): Promise<void> {
+    await this.#releaseClaim();
     await Promise.all(this.#underWay);
     if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Waits for the batches under way whatever becomes of them: the engine must be idle before it is closed. */
   async abandon(): Promise<void> {
+    await this.#releaseClaim();
     await Promise.allSettled(this.#underWay);
   }
 
@@ -151,12 +182,16 @@ class Run {
       bindings: [],
       receivedAt: now(),
     };
-    const path = await spool(store.spoolDir, batchId(wanted.key, wanted.attempt), pieces);
+    const id = batchId(wanted.key, wanted.attempt);
+    const path = await spool(store.spoolDir, { ...wanted, batchId: id }, pieces);
     while (this.#underWay.size >= store.parallelism) await Promise.race(this.#underWay);
     if (this.#failure !== undefined) return rm(path, { force: true });
-    const totals = this.#options.dryRun
-      ? this.#judge(wanted, path)
-      : completeAttempt(store, await beginAttempt(store, wanted, now), { path, now });
+    const held = this.#claim;
+    const totals = held
+      ? completeAttempt(store, await beginAttempt(store, held, wanted, now), { path, now })
+      : this.#judge({ ...wanted, batchId: id }, path);
+    this.#claim = undefined;
+    this.#writing.add(batch.key);
     this.#known.begun(batch, wanted);
     const writing = totals
       .then((found) => {
@@ -169,16 +204,20 @@ class Run {
         // Recovery needs the spool file of what cannot be read again, and no other.
         if (!source.once) await rm(path, { force: true });
       })
-      .finally(() => this.#underWay.delete(writing));
+      .finally(async () => {
+        this.#writing.delete(batch.key);
+        await held?.release();
+        this.#underWay.delete(writing);
+      });
     this.#underWay.add(writing);
   }
 
-  async #judge(wanted: Omit<LedgerEntry, 'batchId'>, path: string): Promise<BatchTotals> {
-    const landing = { ...wanted, batchId: batchId(wanted.key, wanted.attempt), path };
-    return fromVerdicts(await this.#deps.store.judgeBatch(landing));
+  async #judge(wanted: LedgerEntry, path: string): Promise<BatchTotals> {
+    return fromVerdicts(await this.#deps.store.judgeBatch({ ...wanted, path }));
   }
 
-  #skip(batch: Batch): void {
+  async #skip(batch: Batch): Promise<void> {
+    await this.#releaseClaim();
     this.#lines += BigInt(batch.lines);
     this.#skipped += BigInt(batch.lines);
     this.#deps.onProgress?.(this.summary(), this.#bytesRead);

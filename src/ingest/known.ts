@@ -1,12 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Store } from '../store/store.ts';
-import type { Batch, KnownBatch, Lookup } from './batch.ts';
+import type { KnownBatch, Lookup } from './batch.ts';
+import type { Place } from './claim.ts';
 import { batchesSince, knownBatches } from './ledger.ts';
 
 /** Places of a chain that are read ahead at once: few at first, four times as many whenever that helped; some 2 MB. */
 const AHEAD = { first: 100, most: 6_400 };
-
-/** A place in a chain, and how the batch there starts. */
-type Place = Pick<Batch, 'previousKey' | 'head'>;
 
 /**
  * The batches that are known, from the ledger and from this run. A query costs
@@ -22,8 +21,9 @@ export class KnownBatches {
   /** Committed batches that were read ahead: of each place either all or none. */
   #ahead = new Map<string, KnownBatch[]>();
   #reach = AHEAD.first;
-  /** What the ledger answered last. */
+  /** What the ledger answered last, and of which place. */
   #answer: readonly KnownBatch[] = [];
+  #answered = '';
 
   constructor(store: Store | undefined) {
     this.#store = store;
@@ -38,7 +38,25 @@ export class KnownBatches {
     const ahead = this.#ahead.get(nameOf(place));
     if (ahead) yield [...begun, ...ahead];
     this.#answer = await knownBatches(this.#store, place.previousKey, place.head);
+    this.#answered = nameOf(place);
     yield [...begun, ...this.#answer];
+  }
+
+  /** Whether the ledger still has at a place what it had when that was looked up; nothing where it was not. */
+  async unchanged(place: Place): Promise<boolean> {
+    if (!this.#store) return true;
+    const seen = this.#answered === nameOf(place) ? this.#answer : [];
+    const found = await knownBatches(this.#store, place.previousKey, place.head);
+    // The order of the rows is the ledger's own.
+    const same = (batch: KnownBatch) => seen.some((before) => isDeepStrictEqual(before, batch));
+    if (found.length === seen.length && found.every(same)) return true;
+    this.#ahead.delete(nameOf(place));
+    return false;
+  }
+
+  /** Whether the ledger has a batch at a place, as it was looked up, that is not committed. */
+  hasOpen(place: Place): boolean {
+    return this.#answered === nameOf(place) && this.#answer.some(({ committed }) => !committed);
   }
 
   /** Whether the place comes after a committed batch of the last answer. */

@@ -220,15 +220,26 @@ const entryRow = z
     }),
   );
 
-/** The batches that were begun and of which it is not known what became. */
-export async function pendingBatches(store: Store): Promise<LedgerEntry[]> {
+/** The batches that were begun and of which it is not known what became: all of them, those at a place, or one. */
+export async function pendingBatches(
+  store: Store,
+  only: Partial<Pick<LedgerEntry, 'previousKey' | 'head' | 'batchId'>> = {},
+): Promise<LedgerEntry[]> {
+  const { previousKey, head, batchId } = only;
+  const where = [
+    `state = 'pending'`,
+    ...(previousKey === undefined ? [] : ['previous_key = {previous_key:String}']),
+    ...(head === undefined ? [] : ['head = {head:String}']),
+    ...(batchId === undefined ? [] : ['batch_id = {batch_id:String}']),
+  ];
   return store.query(
     `SELECT batch_id, key, previous_key, head, attempt, source, once, spooled, first_line, source_lines, lines, bytes, crlf, blank,
       cut, owner, options, bindings, received_at
     FROM {{db}}.infrasage_ingest_batches FINAL
-    WHERE state = 'pending'
+    WHERE ${where.join(' AND ')}
     ORDER BY received_at, batch_id`,
     entryRow,
+    { previous_key: previousKey ?? '', head: head ?? '', batch_id: batchId ?? '' },
   );
 }
 

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { link, readdir, rename, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { batchId } from '../store/batch-id.ts';
 import type { ProcessIdentity } from '../store/process.ts';
+import { withRows } from '../store/row-lock.ts';
 import type { Store } from '../store/store.ts';
-import { planRepairs, repair } from '../verify/repair.ts';
+import { repairMetering } from '../verify/repair.ts';
+import { type Claim, type Place, placeId, tryClaim } from './claim.ts';
 import {
   countBatch,
   isWhole,
@@ -15,7 +17,7 @@ import {
   recordCommit,
   removeRows,
 } from './ledger.ts';
-import { spoolPath } from './spool.ts';
+import { spooledAs, spoolPath } from './spool.ts';
 import { beginAttempt, completeAttempt } from './write.ts';
 
 /** What recovery did with the batches of processes that are gone. */
@@ -38,12 +40,13 @@ export interface RecoveryDeps {
 }
 
 /**
- * Settles every batch that was begun and not finished. The store is open here
- * alone, so whoever began it is gone, or has failed in this process. Whole ones
- * are committed, others are removed from all tables and marked aborted. It
- * may itself be interrupted at any point, and repeated.
+ * Settles every batch that was begun, is not finished, and that nobody is at:
+ * a batch whose place is claimed is under way, here or in another process, and
+ * left alone. Whole ones are committed, others are removed from all tables and
+ * marked aborted. It may itself be interrupted at any point, and repeated; of
+ * two at once, each batch is settled by one.
  */
-export async function recover(store: Store, { owner, now }: RecoveryDeps): Promise<Recovery> {
+export async function recover(store: Store, deps: RecoveryDeps): Promise<Recovery> {
   const done: Recovery = {
     committed: 0,
     aborted: 0,
@@ -52,17 +55,41 @@ export async function recover(store: Store, { owner, now }: RecoveryDeps): Promi
     lines: { committed: 0n, aborted: 0n, redone: 0n },
   };
   const pending = await pendingBatches(store);
-  await clearSpool(store, pending);
+  await clearSpool(store);
+  for (const [id, place] of new Map(pending.map((entry) => [placeId(entry), entry]))) {
+    const claim = await tryClaim(store, id);
+    if (!claim) continue;
+    try {
+      await settlePlace(store, claim, place, { ...deps, done });
+    } finally {
+      await claim.release();
+    }
+  }
+  return done;
+}
+
+/**
+ * Settles the pending batches at a place that is claimed, so that a new attempt may begin there.
+ * @param deps.done is added to
+ */
+export async function settlePlace(
+  store: Store,
+  claim: Claim,
+  { previousKey, head }: Place,
+  { owner, now, done }: RecoveryDeps & { done?: Recovery },
+): Promise<void> {
+  // Read under the claim: whoever had it may have settled them.
+  const pending = await pendingBatches(store, { previousKey, head });
   for (const entry of pending) {
     // A redo that was interrupted leaves two attempts at one batch: the later one has what there is to settle.
     const overtaken = pending.some((other) => other.key === entry.key && other.attempt > entry.attempt);
     const outcome = overtaken
       ? await abort(store, entry, now)
-      : await settle(store, entry, { owner, now, setAside: done.setAside });
+      : await settle(store, claim, entry, { owner, now, setAside: done?.setAside ?? [] });
+    if (!done) continue;
     done[outcome] += 1;
     done.lines[outcome] += BigInt(entry.lines);
   }
-  return done;
 }
 
 /** What recovery did, in one line; empty where there was nothing to do. */
@@ -84,6 +111,7 @@ async function abort(store: Store, entry: LedgerEntry, now: () => Date): Promise
 
 async function settle(
   store: Store,
+  claim: Claim,
   entry: LedgerEntry,
   { owner, now, setAside }: RecoveryDeps & { setAside: string[] },
 ): Promise<'committed' | 'aborted' | 'redone'> {
@@ -92,7 +120,7 @@ async function settle(
     await recordCommit(store, entry, found, now());
     return 'committed';
   }
-  const spooled = spoolPath(store.spoolDir, entry.batchId);
+  const spooled = spoolPath(store.spoolDir, entry);
   if (!entry.once || !(await isIntact(spooled, entry))) return abort(store, entry, now);
   if (entry.attempt > MOST_ATTEMPTS) {
     const aside = `${spooled}.set-aside`;
@@ -104,9 +132,9 @@ async function settle(
   const again = { ...entry, attempt: entry.attempt + 1, owner, receivedAt: now() };
   // The lines have two names, and the intent of the next attempt stands before this one is closed:
   // at no moment would a crash leave them without a pending batch that has a spool file.
-  const path = spoolPath(store.spoolDir, batchId(again.key, again.attempt));
+  const path = spoolPath(store.spoolDir, { ...again, batchId: batchId(again.key, again.attempt) });
   await link(spooled, path).catch(ignoreExisting);
-  const begun = await beginAttempt(store, again, now);
+  const begun = await beginAttempt(store, claim, again, now);
   await recordAbort(store, entry, now());
   await completeAttempt(store, begun, { path, now });
   for (const name of [spooled, path]) await rm(name, { force: true });
@@ -129,8 +157,8 @@ function isRolledUp({ receivedAt }: LedgerEntry, now: Date): boolean {
 
 /** Removes the rows of a batch; where its metering is no longer told apart from others', that is made anew. */
 async function remove(store: Store, entry: LedgerEntry, now: Date): Promise<void> {
-  await removeRows(store, entry);
-  if (isRolledUp(entry, now)) await repair(store, await planRepairs(store), now);
+  await withRows(store, 'shared', () => removeRows(store, entry));
+  if (isRolledUp(entry, now)) await repairMetering(store, now);
 }
 
 /** Whether a spool file holds what was read: after a power failure it may not. */
@@ -150,15 +178,17 @@ async function isIntact(path: string, entry: LedgerEntry): Promise<boolean> {
   return entry.spooled !== entry.bytes || entry.cut.length > 0 || hash.digest('hex') === entry.key;
 }
 
-/** A spool file's name; nothing else in the folder is touched. */
-const SPOOLED = /^[0-9a-f]{64}#\d+\.ndjson$/;
-
 /** Removes what nobody will read from the spool, first of all: the space may be needed. */
-async function clearSpool(store: Store, pending: readonly LedgerEntry[]): Promise<void> {
-  const needed = new Set(
-    pending.filter((entry) => entry.once).map((entry) => basename(spoolPath(store.spoolDir, entry.batchId))),
-  );
+async function clearSpool(store: Store): Promise<void> {
   for (const name of await readdir(store.spoolDir)) {
-    if (SPOOLED.test(name) && !needed.has(name)) await rm(join(store.spoolDir, name), { force: true });
+    const spooled = spooledAs(name);
+    const claim = spooled && (await tryClaim(store, spooled.place));
+    if (!claim) continue;
+    try {
+      const [pending] = await pendingBatches(store, { batchId: spooled.batchId });
+      if (!pending?.once) await rm(join(store.spoolDir, name), { force: true });
+    } finally {
+      await claim.release();
+    }
   }
 }

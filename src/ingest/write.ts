@@ -1,6 +1,8 @@
 import { InfrasageError } from '../errors.ts';
 import { batchId } from '../store/batch-id.ts';
+import { withRows } from '../store/row-lock.ts';
 import type { Store } from '../store/store.ts';
+import type { Claim } from './claim.ts';
 import {
   type BatchTotals,
   countBatch,
@@ -14,10 +16,13 @@ import {
  * Begins an attempt at a batch that is spooled: when it returns, the intent is
  * durable. No later batch of the input may begin before that: once it is
  * committed, the chain must lead to it.
+ * @param _claim that of its place; to be kept until the attempt is completed or has failed: a pending batch at a
+ *   place that nobody claims is taken for one of a process that is gone
  * @throws InfrasageError (exit 3)
  */
 export async function beginAttempt(
   store: Store,
+  _claim: Claim,
   wanted: Omit<LedgerEntry, 'batchId'>,
   now: () => Date,
 ): Promise<LedgerEntry> {
@@ -33,6 +38,14 @@ export async function beginAttempt(
  * @throws InfrasageError (exit 3)
  */
 export async function completeAttempt(
+  store: Store,
+  entry: LedgerEntry,
+  { path, now }: { path: string; now: () => Date },
+): Promise<BatchTotals> {
+  return withRows(store, 'shared', () => write(store, entry, { path, now }));
+}
+
+async function write(
   store: Store,
   entry: LedgerEntry,
   { path, now }: { path: string; now: () => Date },

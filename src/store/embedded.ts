@@ -9,6 +9,7 @@ import { DISK_FULL, storeFailure } from './failure.ts';
 import { landingSelect, linesOf, ONE_BLOCK } from './landing.ts';
 import { takeLock } from './lock.ts';
 import { migrate } from './migrate.ts';
+import { type LockMode, type NamedLock, NamedLocks, withLock } from './named-locks.ts';
 import { Pool } from './pool.ts';
 import { parseSql } from './schema.ts';
 import { type LandingBatch, type Params, type Store, type TextRow, uint64 } from './store.ts';
@@ -23,38 +24,58 @@ const WRITERS = 2;
 /** Free bytes below which no stored rows are changed. */
 const MUTATION_ROOM = 8 * 1024 * 1024;
 
+/** A store whose engine runs in this process, and so has all of its databases. */
+export interface EmbeddedStore extends Store {
+  /**
+   * Another database of the same data directory, with its schema brought up to date; works until this store is closed.
+   * @throws InfrasageError (exit 3)
+   */
+  forDatabase(database: string): Promise<Omit<Store, 'close'>>;
+}
+
 /**
  * Opens the engine inside this process on a data directory, which is made
  * where it is not there, and brings its schema up to date.
  * @param options.command what this process runs, for others that find the directory in use
+ * @param options.shares whether this process is going to share the store (see socket-server.ts)
  * @throws InfrasageError (exit 3) where the directory cannot be used: no directory, no permission,
- *   in use by another process, or written by a newer program or engine
+ *   in use by another process (DirectoryInUse), or written by a newer program or engine
  */
-export async function openEmbedded(options: {
+export async function openEmbedded({
+  dataDir,
+  database,
+  command,
+  shares = false,
+}: {
   dataDir: string;
   database: string;
   command: string;
-}): Promise<Store> {
-  const { dataDir } = options;
+  shares?: boolean;
+}): Promise<EmbeddedStore> {
   // What the engine writes is for this user alone.
   process.umask(0o077);
-  prepareDirectory(dataDir, options.database);
+  prepareDirectory(dataDir, database);
   const engine = await loadEngine();
   assertReadable(dataDir, engine.version);
-  const lock = takeLock(dataDir, options.command);
+  const lock = takeLock(dataDir, { command, shares });
   const clients: ClickHouseClient[] = [];
   try {
     for (let i = 0; i <= WRITERS; i++) clients.push(connect(engine, dataDir));
-    const store = new EmbeddedStore(options, engine.version, clients, lock.release);
-    recordVersions(dataDir, { engine: engine.version, database: options.database });
-    const schema = await migrate(store, dataDir);
-    recordVersions(dataDir, { engine: engine.version, database: options.database, schema });
-    return store;
+    return await openDatabase(database, new Sessions(dataDir, engine.version, clients, lock.release));
   } catch (error) {
     await Promise.all(clients.map((client) => client.close()));
     lock.release();
     throw connectionFailure(error, dataDir);
   }
+}
+
+async function openDatabase(database: string, sessions: Sessions): Promise<DatabaseStore> {
+  const { dataDir, engineVersion: engine } = sessions;
+  const store = new DatabaseStore(database, sessions);
+  recordVersions(dataDir, { engine, database });
+  const schema = await migrate(store, dataDir);
+  recordVersions(dataDir, { engine, database, schema });
+  return store;
 }
 
 function connect(engine: Engine, dataDir: string): ClickHouseClient {
@@ -73,40 +94,86 @@ function connect(engine: Engine, dataDir: string): ClickHouseClient {
   }
 }
 
-class EmbeddedStore implements Store {
-  readonly database: string;
+/** The engine's sessions on a data directory, which its databases have in common. */
+class Sessions {
+  readonly dataDir: string;
   readonly engineVersion: string;
-  /** One more than writers: the ledger's rows of one are written beside the lines of the others. */
-  readonly parallelism = WRITERS + 1;
-  readonly spoolDir: string;
-  readonly #main: ClickHouseClient;
-  readonly #writers: Pool<ClickHouseClient>;
+  readonly main: ClickHouseClient;
+  readonly writers: Pool<ClickHouseClient>;
+  readonly locks = new NamedLocks();
+  readonly databases = new Map<string, Promise<DatabaseStore>>();
   readonly #clients: readonly ClickHouseClient[];
   readonly #release: () => void;
   readonly #underWay = new Set<Promise<unknown>>();
-  /** The last work under each name of exclusively(). */
-  readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(
-    { dataDir, database }: { dataDir: string; database: string },
+    dataDir: string,
     engineVersion: string,
     clients: readonly ClickHouseClient[],
     release: () => void,
   ) {
     const [main, ...writers] = clients;
     if (!main) throw new Error('a store needs a session');
-    this.database = database;
+    this.dataDir = dataDir;
     this.engineVersion = engineVersion;
-    this.spoolDir = join(dataDir, 'spool', database);
-    this.#main = main;
-    this.#writers = new Pool(writers);
+    this.main = main;
+    this.writers = new Pool(writers);
     this.#clients = clients;
     this.#release = release;
   }
 
+  async run<T>(statement: () => Promise<T>): Promise<T> {
+    const running = statement();
+    this.#underWay.add(running);
+    try {
+      return await running;
+    } catch (error) {
+      throw storeFailure(error);
+    } finally {
+      this.#underWay.delete(running);
+    }
+  }
+
+  async close(): Promise<void> {
+    // Closing with work in flight can abort the process.
+    await Promise.allSettled(this.#underWay);
+    for (const client of this.#clients) await client.close();
+    this.#release();
+  }
+}
+
+class DatabaseStore implements EmbeddedStore {
+  readonly database: string;
+  readonly engineVersion: string;
+  /** One more than writers: the ledger's rows of one are written beside the lines of the others. */
+  readonly parallelism = WRITERS + 1;
+  readonly spoolDir: string;
+  readonly #sessions: Sessions;
+
+  constructor(database: string, sessions: Sessions) {
+    this.database = database;
+    this.engineVersion = sessions.engineVersion;
+    this.spoolDir = join(sessions.dataDir, 'spool', database);
+    this.#sessions = sessions;
+  }
+
+  async forDatabase(database: string): Promise<DatabaseStore> {
+    if (database === this.database) return this;
+    const { databases, dataDir } = this.#sessions;
+    const open = async () => {
+      prepareDirectory(dataDir, database);
+      return openDatabase(database, this.#sessions);
+    };
+    const opened = databases.get(database) ?? open();
+    databases.set(database, opened);
+    // What could not be opened is tried again by who asks next.
+    opened.catch(() => databases.delete(database));
+    return opened;
+  }
+
   async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {
-    const result = await this.#run(() =>
-      this.#main.query({
+    const result = await this.#sessions.run(() =>
+      this.#sessions.main.query({
         query: `${this.#named(sql)}\nSETTINGS output_format_json_quote_64bit_integers = 1`,
         format: 'JSONEachRow',
         query_params: params,
@@ -116,7 +183,9 @@ class EmbeddedStore implements Store {
   }
 
   async command(sql: string, params: Params = {}): Promise<void> {
-    await this.#run(() => this.#main.command({ query: this.#named(sql), query_params: params }));
+    await this.#sessions.run(() =>
+      this.#sessions.main.command({ query: this.#named(sql), query_params: params }),
+    );
   }
 
   async mutate(sql: string, params: Params = {}): Promise<void> {
@@ -138,22 +207,14 @@ class EmbeddedStore implements Store {
     );
   }
 
-  /** Nobody else has the directory: the order of calls in this process will do. */
-  async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(name) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    this.#turns.set(name, mine);
-    return mine;
-  }
-
   async writeBatch(batch: LandingBatch): Promise<void> {
     const rows = landingSelect(batch, linesOf(batch.path));
-    const client = await this.#writers.take();
+    const client = await this.#sessions.writers.take();
     try {
       const query = this.#named(`INSERT INTO {{db}}.infrasage_landing ${rows} SETTINGS ${ONE_BLOCK}`);
-      await this.#run(() => client.command({ query }));
+      await this.#sessions.run(() => client.command({ query }));
     } finally {
-      this.#writers.give(client);
+      this.#sessions.writers.give(client);
     }
   }
 
@@ -165,27 +226,24 @@ class EmbeddedStore implements Store {
     );
   }
 
-  async close(): Promise<void> {
-    // Closing with work in flight can abort the process.
-    await Promise.allSettled(this.#underWay);
-    for (const client of this.#clients) await client.close();
-    this.#release();
+  lock(name: string, mode: LockMode = 'exclusive'): Promise<NamedLock> {
+    return this.#sessions.locks.take(`${this.database} ${name}`, mode);
+  }
+
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return withLock(this, name, 'exclusive', work);
+  }
+
+  async tryLock(name: string): Promise<NamedLock | undefined> {
+    return this.#sessions.locks.tryTake(`${this.database} ${name}`);
+  }
+
+  close(): Promise<void> {
+    return this.#sessions.close();
   }
 
   #named(sql: string): string {
     return sql.replaceAll('{{db}}', `\`${this.database}\``);
-  }
-
-  async #run<T>(statement: () => Promise<T>): Promise<T> {
-    const running = statement();
-    this.#underWay.add(running);
-    try {
-      return await running;
-    } catch (error) {
-      throw storeFailure(error);
-    } finally {
-      this.#underWay.delete(running);
-    }
   }
 }
 

@@ -2,7 +2,7 @@ import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
-import { isAlive, type ProcessIdentity, processIdentity, thisProcess } from './process.ts';
+import { isAlive, processIdentity, thisProcess } from './process.ts';
 
 /**
  * The data directory's lock: says which process has it. The engine locks the
@@ -13,16 +13,33 @@ export interface Lock {
   release(): void;
 }
 
-const holder = processIdentity.extend({ command: z.string() });
+const holder = processIdentity.extend({
+  command: z.string(),
+  /** Whether it lets other commands use the directory through it. */
+  shares: z.boolean().default(false),
+});
+export type Holder = z.infer<typeof holder>;
+
+/** A live process has the data directory. */
+export class DirectoryInUse extends InfrasageError {
+  readonly holder: Holder;
+
+  constructor(dataDir: string, by: Holder) {
+    super(`the data directory ${dataDir} is in use by process ${by.pid} (infrasage ${by.command})`, {
+      hint: 'wait until it has finished, or give another --data-dir',
+    });
+    this.holder = by;
+  }
+}
 
 /**
  * Takes the lock, over a dead holder's too.
- * @param command what the holder runs, for the message that others get
- * @throws InfrasageError (exit 3) that names the live process which holds it
+ * @param as what the holder runs, for the message that others get, and whether it shares the directory
+ * @throws DirectoryInUse (exit 3) that names the live process which holds it
  */
-export function takeLock(dataDir: string, command: string): Lock {
+export function takeLock(dataDir: string, as: Pick<Holder, 'command' | 'shares'>): Lock {
   const path = join(dataDir, 'infrasage.lock');
-  const me: ProcessIdentity & { command: string } = { ...thisProcess(), command };
+  const me: Holder = { ...thisProcess(), ...as };
   const mine = join(dataDir, `infrasage.lock.${me.pid}`);
   try {
     writeFileSync(mine, `${JSON.stringify(me)}\n`, { mode: 0o600 });
@@ -35,7 +52,7 @@ export function takeLock(dataDir: string, command: string): Lock {
         if (!isCode(error, 'EEXIST')) throw error;
       }
       const other = readHolder(path);
-      if (other && isAlive(other)) throw inUse(dataDir, other);
+      if (other && isAlive(other)) throw new DirectoryInUse(dataDir, other);
       clearAway(path, `${path}.stale.${me.pid}`);
     }
     throw new InfrasageError(`the data directory ${dataDir} is in use`, { hint: 'try again in a moment' });
@@ -46,6 +63,12 @@ export function takeLock(dataDir: string, command: string): Lock {
   } finally {
     rmSync(mine, { force: true });
   }
+}
+
+/** The live process that has the data directory; undefined where there is none. */
+export function holderOf(dataDir: string): Holder | undefined {
+  const found = readHolder(join(dataDir, 'infrasage.lock'));
+  return found && isAlive(found) ? found : undefined;
 }
 
 /**
@@ -70,21 +93,12 @@ function clearAway(path: string, aside: string): void {
   rmSync(aside, { force: true });
 }
 
-function readHolder(path: string): z.infer<typeof holder> | undefined {
+function readHolder(path: string): Holder | undefined {
   try {
     return holder.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch {
     return undefined;
   }
-}
-
-function inUse(dataDir: string, { pid, command }: z.infer<typeof holder>): InfrasageError {
-  return new InfrasageError(
-    `the data directory ${dataDir} is in use by process ${pid} (infrasage ${command})`,
-    {
-      hint: 'wait until it has finished, or give another --data-dir',
-    },
-  );
 }
 
 function isCode(error: unknown, code: string): boolean {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { LockMode, NamedLock } from './named-locks.ts';
 
 /** Values bound to `{name:Type}` placeholders. */
 export type Params = Record<
@@ -92,6 +93,13 @@ export interface Store {
   writeBatch(batch: LandingBatch): Promise<void>;
   /** The verdicts on the lines of a batch; nothing is written. */
   judgeBatch(batch: LandingBatch): Promise<VerdictCount[]>;
+  /**
+   * Takes a lock among all that use this database, in whatever process; waits in line for it. What a process
+   * that has ended held is free once the last change that it began is done.
+   */
+  lock(name: string, mode?: LockMode): Promise<NamedLock>;
+  /** Takes a lock for oneself alone where nobody has it; undefined where somebody does. */
+  tryLock(name: string): Promise<NamedLock | undefined>;
   /** Waits for what is under way, then lets go of the engine. */
   close(): Promise<void>;
 }

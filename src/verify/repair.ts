@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { withRows } from '../store/row-lock.ts';
 import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 import { METERING_PAIRS } from './verify.ts';
 
@@ -14,8 +15,25 @@ export interface Repair {
   bytesAfter: bigint;
 }
 
-/** What repair would change. */
-export async function planRepairs(store: Store): Promise<Repair[]> {
+/** What repairMetering would change. */
+export function planRepairs(store: Store): Promise<Repair[]> {
+  return withRows(store, 'exclusive', () => differing(store));
+}
+
+/**
+ * Makes the metering anew from the firehose where they differ. Batches wait meanwhile: one half written
+ * would be repaired into being counted twice.
+ * @returns what was changed
+ */
+export function repairMetering(store: Store, now: Date): Promise<Repair[]> {
+  return withRows(store, 'exclusive', async () => {
+    const repairs = await differing(store);
+    await repair(store, repairs, now);
+    return repairs;
+  });
+}
+
+async function differing(store: Store): Promise<Repair[]> {
   return store.query(
     `SELECT tenant, hour, type, events, metered, ingested, metered_ingested FROM (${METERING_PAIRS})
     WHERE events != metered OR received != metered_received OR ingested != metered_ingested
@@ -42,11 +60,8 @@ export async function planRepairs(store: Store): Promise<Repair[]> {
   );
 }
 
-/**
- * Makes the metering of each group anew from the firehose. The record comes
- * first; interrupted, the rest is found and mended by the next repair.
- */
-export async function repair(store: Store, repairs: readonly Repair[], now: Date): Promise<void> {
+/** The record comes first; interrupted, the rest is found and mended by the next repair. */
+async function repair(store: Store, repairs: readonly Repair[], now: Date): Promise<void> {
   for (const { tenantId, hour, eventType, ...figures } of repairs) {
     await store.insert('infrasage_repairs', {
       repaired_at: sqlTime(now),
