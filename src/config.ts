@@ -5,7 +5,8 @@ import { InfrasageError, usageError } from './errors.ts';
 import type { Io } from './io.ts';
 import { FORMATS } from './render/format.ts';
 
-const identifier = z
+/** Name of a database: safe in a path and in SQL. */
+export const databaseName = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'must be letters, digits and underscores, and start with no digit');
 
@@ -19,7 +20,7 @@ export const tenantId = z
 
 const globalOptions = z.object({
   dataDir: z.string().min(1, 'must not be empty'),
-  database: identifier,
+  database: databaseName,
   tenant: tenantId.optional(),
   format: z.enum(FORMATS),
   color: z.boolean(),

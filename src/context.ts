@@ -6,6 +6,7 @@ import { render } from './render/index.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
 import { thisProcess } from './store/process.ts';
+import type { SharedStore } from './store/socket-server.ts';
 import type { Store } from './store/store.ts';
 
 /** What a command works with: the composition root of one run. */
@@ -18,6 +19,7 @@ export class Context {
   readonly runCommand: (argv: readonly string[], io: Io) => Promise<ExitStatus>;
   readonly #command: string;
   #store: Store | undefined;
+  #sharing: SharedStore | undefined;
 
   constructor(
     config: Config,
@@ -62,14 +64,31 @@ export class Context {
     if (words) await this.say(words);
   }
 
-  /** The store as it is, opened on first use; the driver and the engine are loaded only then. */
+  /** The store as it is, opened on first use; the driver and the engine are loaded only then, and where no other process shares it. */
   async unsettledStore(): Promise<Store> {
     if (!this.#store) {
-      const { openEmbedded } = await import('./store/embedded.ts');
+      const { openStore } = await import('./store/open.ts');
       const { dataDir, database } = this.config;
-      this.#store = await openEmbedded({ dataDir, database, command: this.#command });
+      this.#store = await openStore({ dataDir, database, command: this.#command });
     }
     return this.#store;
+  }
+
+  /**
+   * The store for a command that stays: with the engine inside this process, and shared with every other command
+   * on the data directory until close(). Settled as for a command that writes.
+   */
+  async storeToShare(): Promise<Store> {
+    const [{ openEmbedded }, { shareStore }] = await Promise.all([
+      import('./store/embedded.ts'),
+      import('./store/socket-server.ts'),
+    ]);
+    const { dataDir, database } = this.config;
+    const store = await openEmbedded({ dataDir, database, command: this.#command, shares: true });
+    this.#store = store;
+    this.#sharing = await shareStore(store, { dataDir });
+    await this.#settle(store);
+    return store;
   }
 
   /** What evaluating and sending alerts needs. */
@@ -94,6 +113,8 @@ export class Context {
   }
 
   async close(): Promise<void> {
+    await this.#sharing?.close();
+    this.#sharing = undefined;
     await this.#store?.close();
     this.#store = undefined;
   }

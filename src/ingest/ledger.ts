@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ProcessIdentity, processIdentity } from '../store/process.ts';
-import { type Binding, type LineOptions, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import { type Binding, type LineOptions, lineOptions, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 import type { Batch, KnownBatch } from './batch.ts';
 
 /** What the rows of a batch add up to. */
@@ -164,15 +164,6 @@ export async function batchesSince(
 }
 
 const json = <T>(schema: z.ZodType<T>) => z.string().transform((text) => schema.parse(JSON.parse(text)));
-
-const lineOptions = z.object({
-  tenant: z.string().nullable(),
-  defaultType: z.string().nullable(),
-  strict: z.boolean(),
-  assumeUtc: z.boolean(),
-  maxAgeSeconds: z.number().nullable(),
-  maxLine: z.number(),
-});
 
 const entryRow = z
   .object({

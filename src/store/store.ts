@@ -53,6 +53,16 @@ export interface LineOptions {
   maxLine: number;
 }
 
+/** The same, where they come from outside. */
+export const lineOptions: z.ZodType<LineOptions> = z.object({
+  tenant: z.string().nullable(),
+  defaultType: z.string().nullable(),
+  strict: z.boolean(),
+  assumeUtc: z.boolean(),
+  maxAgeSeconds: z.number().nullable(),
+  maxLine: z.number(),
+});
+
 /** How many lines of a batch met one verdict. error is '' for accepted ones. */
 export interface VerdictCount {
   error: string;

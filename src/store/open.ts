@@ -1,0 +1,55 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { InfrasageError } from '../errors.ts';
+import { DirectoryInUse, type Holder, holderOf } from './lock.ts';
+import { connectShared } from './socket-client.ts';
+import type { Store } from './store.ts';
+
+/** How long a process that shares its directory is waited for: it may be starting, or stopping. Milliseconds. */
+const PATIENCE = 30_000;
+
+/**
+ * Opens the store of a data directory: where another process shares it,
+ * through that; else with the engine inside this process, which is loaded
+ * only then.
+ * @param options.command what this process runs, for others that find the directory in use
+ * @throws InfrasageError (exit 3) as openEmbedded
+ */
+export async function openStore(options: {
+  dataDir: string;
+  database: string;
+  command: string;
+}): Promise<Store> {
+  const start = performance.now();
+  for (;;) {
+    const shared = await connectShared(options);
+    if (shared) return shared;
+    const opened = await openAlone(options);
+    if (!('shares' in opened)) return opened;
+    if (performance.now() - start > PATIENCE) throw silent(options.dataDir, opened);
+    await wait(50);
+  }
+}
+
+/** The store, or who has it and is going to share it or has just ceased to. */
+async function openAlone(options: {
+  dataDir: string;
+  database: string;
+  command: string;
+}): Promise<Store | Holder> {
+  const holder = holderOf(options.dataDir);
+  if (holder?.shares) return holder;
+  const { openEmbedded } = await import('./embedded.ts');
+  try {
+    return await openEmbedded(options);
+  } catch (error) {
+    if (error instanceof DirectoryInUse && error.holder.shares) return error.holder;
+    throw error;
+  }
+}
+
+function silent(dataDir: string, { pid, command }: Holder): InfrasageError {
+  return new InfrasageError(
+    `the data directory ${dataDir} is in use by process ${pid} (infrasage ${command}), which does not answer`,
+    { hint: 'it may still be starting or stopping; if not, end it and start it again' },
+  );
+}
