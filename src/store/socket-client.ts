@@ -6,9 +6,16 @@ import { json } from 'node:stream/consumers';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
 import { programVersion } from '../version.ts';
-import type { LockMode, NamedLock } from './named-locks.ts';
+import { type LockMode, type NamedLock, withLock } from './named-locks.ts';
 import { withShortPath } from './short-path.ts';
-import { type LandingBatch, type Params, type Store, uint64, type VerdictCount } from './store.ts';
+import {
+  type LandingBatch,
+  type Params,
+  type Store,
+  type TextRow,
+  uint64,
+  type VerdictCount,
+} from './store.ts';
 import {
   type Call,
   HEADERS,
@@ -91,9 +98,15 @@ class SocketStore implements Store {
     await this.#ask('/mutate', { sql, params: packParams(params) });
   }
 
-  async insert(table: string, row: Record<string, string | number | bigint>): Promise<void> {
-    const texts = Object.fromEntries(Object.entries(row).map(([column, value]) => [column, String(value)]));
-    await this.#ask('/insert', { table, row: texts });
+  async insert(table: string, ...given: readonly TextRow[]): Promise<void> {
+    const texts = given.map((row) =>
+      Object.fromEntries(Object.entries(row).map(([column, value]) => [column, String(value)])),
+    );
+    await this.#ask('/insert', { table, rows: texts });
+  }
+
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return withLock(this, name, 'exclusive', work);
   }
 
   async writeBatch(batch: LandingBatch): Promise<void> {

@@ -117,7 +117,7 @@ const ANSWERS: Answers = {
   '/query': async ({ store }, { sql, params }) => new Rows(await store.query(sql, z.unknown(), params)),
   '/command': (session, { sql, params }) => changing(session, (store) => store.command(sql, params)),
   '/mutate': (session, { sql, params }) => changing(session, (store) => store.mutate(sql, params)),
-  '/insert': (session, { table, row }) => changing(session, (store) => store.insert(table, row)),
+  '/insert': (session, { table, rows }) => changing(session, (store) => store.insert(table, ...rows)),
   '/write-batch': (session, sent) =>
     changing(session, (store) => store.writeBatch(spooledBatch(store, sent))),
   '/judge-batch': async ({ store }, sent) => {

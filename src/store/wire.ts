@@ -75,7 +75,7 @@ export const CALLS = {
   '/query': statement,
   '/command': statement,
   '/mutate': statement,
-  '/insert': z.object({ table: z.string(), row: z.record(z.string(), z.union([z.string(), z.number()])) }),
+  '/insert': z.object({ table: z.string(), rows: z.array(z.record(z.string(), z.string())) }),
   '/write-batch': batch,
   '/judge-batch': batch,
   '/lock': z.object({ name: z.string(), mode: z.enum(['exclusive', 'shared']), wait: z.boolean() }),
