@@ -1,0 +1,461 @@
+import { createReadStream, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { InfrasageError } from '../src/errors.ts';
+import { claim } from '../src/ingest/claim.ts';
+import { type IngestOptions, ingest } from '../src/ingest/ingest.ts';
+import { recover } from '../src/ingest/recover.ts';
+import { fileSource } from '../src/ingest/source.ts';
+import { type EmbeddedStore, openEmbedded } from '../src/store/embedded.ts';
+import { openStore } from '../src/store/open.ts';
+import { thisProcess } from '../src/store/process.ts';
+import { connectShared } from '../src/store/socket-client.ts';
+import { shareStore } from '../src/store/socket-server.ts';
+import { type Store, uint64 } from '../src/store/store.ts';
+import { type CliResult, type RunOptions, type Sandbox, sandbox } from './helpers/cli.ts';
+import { expectExact, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
+import { event, lines } from './helpers/events.ts';
+import { beside, sharing } from './helpers/sharing.ts';
+
+const SMALL_BATCHES = ['--batch-bytes', '60000', '--max-line', '20000'];
+
+describe('a command beside a process that shares the data directory', () => {
+  let box: Sandbox;
+  let alone: Sandbox;
+  beforeEach(() => {
+    box = sandbox();
+    alone = sandbox();
+  });
+  afterEach(() => {
+    box.remove();
+    alone.remove();
+  });
+
+  const EVENTS = lines(
+    event(),
+    event({ service_id: 'web', event_type: 'log', body: 'a\u2028b' }),
+    'no json',
+    event({ tenant_id: 'globex', timestamp: '2024-02-29T23:59:59Z' }),
+    '{"tenant_id":"globex"}',
+  );
+  const SINCE = ['--since', '2024-01-01'];
+
+  /** One after the other, the results of those before in what follows. */
+  const COMMANDS: { args: string[]; options?: RunOptions }[] = [
+    { args: ['init'] },
+    { args: ['ingest', 'events.ndjson'] },
+    { args: ['ingest'], options: { stdin: EVENTS } },
+    { args: ['ingest', '--tenant', 'initech', '--strict-exit'], options: { stdin: EVENTS } },
+    { args: ['ingest', '--dry-run', 'events.ndjson'] },
+    { args: ['usage', ...SINCE] },
+    { args: ['usage', ...SINCE, '--by', 'hour', '--tenant', 'globex'] },
+    { args: ['services', ...SINCE] },
+    { args: ['billing', '--month', '2024-02'] },
+    { args: ['tenants'] },
+    { args: ['quota', 'set', '18446744073709551615', '--tenant', 'globex'] },
+    { args: ['quota', 'show'] },
+    { args: ['quota', 'unset', '--tenant', 'globex'] },
+    { args: ['alerts', 'add', '99.5', '--email', 'a@b.example'] },
+    { args: ['alerts', 'list'] },
+    { args: ['alerts', 'remove', '99.5'] },
+    { args: ['dlq', 'list'] },
+    { args: ['verify'] },
+    { args: ['verify', '--repair'] },
+    { args: ['recover'] },
+    { args: ['--database', 'other', 'ingest', 'events.ndjson'] },
+    { args: ['--database', 'other', 'usage', ...SINCE] },
+    { args: ['tenants'] },
+    // What goes wrong.
+    { args: ['ingest', 'nothing.ndjson'] },
+    { args: ['ingest', 'damaged.gz'] },
+    { args: ['dlq', 'show', '000000000000.1-1'] },
+    { args: ['alerts', 'remove', '12'] },
+    { args: ['quota', 'set', 'many'] },
+    { args: ['usage', '--since', 'yesterday-ish'] },
+    { args: ['usage', '--database', '1;drop'] },
+  ];
+
+  it('has the same results, errors and exit status', async () => {
+    for (const one of [box, alone]) {
+      one.file('events.ndjson', EVENTS);
+      one.file('damaged.gz', Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9, 9, 9]));
+    }
+    await beside(box.dataDir, async () => {
+      for (const { args, options } of COMMANDS) {
+        const run = async (one: Sandbox) => neutral(one, await one.run([...args, '--json'], options));
+        const [through, direct] = await Promise.all([run(box), run(alone)]);
+        expect({ args, ...through }).toEqual({ args, ...direct });
+        expect(through.stderr).not.toContain('unexpected');
+      }
+      const [letters] = (await box.json<{ letters: { id: string }[] }>(['dlq', 'list'])).letters;
+      const [through, direct] = await Promise.all(
+        [box, alone].map((one) => one.run(['dlq', 'show', letters?.id ?? '', '--json'])),
+      );
+      expect(neutral(box, through)).toEqual(neutral(alone, direct));
+      expect(through?.status).toBe(0);
+    });
+  });
+
+  /** Without what differs from run to run: paths, times and random ids. */
+  function neutral(one: Sandbox, result: CliResult | undefined): CliResult {
+    if (!result) throw new Error('no result');
+    const clean = (text: string) =>
+      text
+        .replaceAll(one.folder, 'FOLDER')
+        .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (time) => (time.startsWith('2024') ? time : 'TIME'))
+        .replace(/("elapsed_ms": )\d+/g, '$1N')
+        .replace(/("id": )"[0-9a-f]{12}"/g, '$1ID');
+    return { status: result.status, stdout: clean(result.stdout), stderr: clean(result.stderr) };
+  }
+
+  it('ingests beside others: different inputs, and the same one from files and pipes in other batches, counted once', async () => {
+    const { path, truth } = monthsOfEvents(box.folder, 6_000, 7);
+    const other = box.file(
+      'other.ndjson',
+      lines(...Array.from({ length: 2_000 }, (_, i) => event({ value: i }))),
+    );
+    const ingestArgs = ['ingest', '--json', ...SMALL_BATCHES];
+    await beside(box.dataDir, async () => {
+      const all = await Promise.all([
+        box.run([...ingestArgs, path]),
+        box.run(['ingest', '--json', '--max-line', '20000', '--batch-bytes', '250000', path]),
+        box.run(ingestArgs, { stdin: createReadStream(path) }),
+        box.run(['--database', 'other', ...ingestArgs, other]),
+      ]);
+      expect(all.map(({ stderr }) => stderr)).toEqual(['', '', '', '']);
+      const counted = all.map(({ stdout }) => JSON.parse(stdout) as Record<string, number>);
+      const same = counted.slice(0, 3);
+      expect(same.reduce((sum, one) => sum + (one.accepted ?? 0), 0)).toBe(truth.accepted);
+      expect(same.map((one) => one.lines)).toEqual([truth.lines, truth.lines, truth.lines]);
+      expect(counted[3]).toMatchObject({ accepted: 2_000 });
+    });
+    await expectExact(box, truth);
+  });
+
+  it('finds everything in order at any moment, and settles nothing that others have under way', async () => {
+    const { path, truth } = monthsOfEvents(box.folder, 30_000, 11);
+    await beside(box.dataDir, async () => {
+      const running = box.run(['ingest', ...SMALL_BATCHES], { stdin: createReadStream(path) });
+      let ended = false;
+      void running.then(() => {
+        ended = true;
+      });
+      while (!ended) {
+        expect((await box.run(['verify', '--json'])).stdout).toContain('"ok": true');
+        expect(await box.json(['recover'])).toMatchObject({ committed: 0, aborted: 0, redone: 0 });
+        expect(await box.json(['verify', '--repair'])).toMatchObject({ repairs: [] });
+      }
+      expect(await running).toMatchObject({ status: 0, stderr: '' });
+    });
+    await expectExact(box, truth);
+  });
+
+  it('is exact when the sharing process or the command is killed in the middle, and both come again', async () => {
+    const seed = runSeed();
+    console.log(`socket crash test: seed ${seed} (INFRASAGE_SEED=${seed} repeats it)`);
+    const random = seeded(seed);
+    const { path, truth } = monthsOfEvents(box.folder, 6_000, seed);
+    let shared = await sharing(box.dataDir);
+    for (let round = 0; round < 6; round++) {
+      const piped = round % 2 === 1;
+      const running = box.start(['ingest', ...SMALL_BATCHES, ...(piped ? [] : [path])]);
+      if (piped) createReadStream(path).pipe(running.stdin);
+      await new Promise((resolve) => setTimeout(resolve, 300 + random() * 1_200));
+      if (round % 3 === 2) {
+        running.child.kill('SIGKILL');
+        await running.done;
+        continue;
+      }
+      await shared.kill();
+      const { status, stderr } = await running.done;
+      if (status !== 0) {
+        expect({ status, stderr }).toMatchObject({
+          status: 3,
+          stderr: expect.stringMatching(
+            /^(recovered .*\n)?infrasage: the infrasage process .* has stopped; /,
+          ),
+        });
+      }
+      // Beside a new one, or with the engine to itself.
+      if (round % 2 === 0) shared = await sharing(box.dataDir);
+      else {
+        expect((await box.run(['recover'])).status).toBe(0);
+        shared = await sharing(box.dataDir);
+      }
+    }
+    const last = await box.run(['ingest', ...SMALL_BATCHES, path]);
+    expect(last).toMatchObject({ status: 0 });
+    expect(last.stderr).not.toContain('infrasage:');
+    await shared.stop();
+    expect(readdirSync(join(box.dataDir, 'spool', 'infrasage'))).toEqual([]);
+    await expectExact(box, truth);
+  });
+
+  it('fails clearly when the sharing process is told to stop, and goes on without it', async () => {
+    const { path, truth } = monthsOfEvents(box.folder, 30_000, 13);
+    const shared = await sharing(box.dataDir);
+    const running = box.start(['ingest', ...SMALL_BATCHES, path]);
+    const batches = async () => {
+      const { checks } = await box.json<{ checks: { groups: number }[] }>(['verify']);
+      return checks[0]?.groups ?? 0;
+    };
+    while ((await batches()) === 0) {}
+    await shared.stop();
+    const { status, stderr } = await running.done;
+    if (status !== 0) {
+      expect(status).toBe(3);
+      expect(stderr).toMatch(
+        /^infrasage: the infrasage process that has the data directory open has stopped; .+; run the same command again\n$/,
+      );
+    }
+    expect(readdirSync(box.dataDir)).not.toContain('infrasage.sock');
+    expect(await box.run(['ingest', ...SMALL_BATCHES, path])).toMatchObject({ status: 0 });
+    await expectExact(box, truth);
+  });
+
+  it('works with a data directory whose path is too long for a socket', async () => {
+    const dataDir = join(box.folder, 'a'.repeat(120), 'data');
+    const run = (...args: string[]) => box.run(['--data-dir', dataDir, ...args], { dataDir: false });
+    await beside(dataDir, async ({ pid }) => {
+      expect(pid).toBeGreaterThan(0);
+      expect(statSync(join(dataDir, 'infrasage.sock')).isSocket()).toBe(true);
+      expect(await run('ingest', box.file('e.ndjson', EVENTS))).toMatchObject({ status: 0, stderr: '' });
+      expect(await run('verify')).toMatchObject({ status: 0, stderr: '' });
+      expect(readdirSync(box.tmp)).toEqual([]);
+    });
+  });
+
+  it('is refused by a plain command as ever, and finds the socket of a killed process no obstacle', async () => {
+    const shared = await sharing(box.dataDir);
+    const second = await sharing(box.dataDir).catch((error: unknown) => error);
+    expect(second).toBeInstanceOf(Error);
+    await shared.kill();
+    expect(readdirSync(box.dataDir)).toContain('infrasage.sock');
+    expect(await box.run(['tenants'])).toMatchObject({ status: 0, stderr: '' });
+    await beside(box.dataDir, async () => {
+      expect(await box.run(['tenants'])).toMatchObject({ status: 0, stderr: '' });
+    });
+  });
+});
+
+describe('a store that is shared', () => {
+  let folder: string;
+  let dataDir: string;
+  let store: EmbeddedStore;
+  let shared: { close(): Promise<void> };
+  let client: Store;
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
+    dataDir = join(folder, 'data');
+    store = await openEmbedded({ dataDir, database: 'infrasage', command: 'serve', shares: true });
+    shared = await shareStore(store, { dataDir });
+    client = await openStore({ dataDir, database: 'infrasage', command: 'test' });
+  });
+  afterEach(async () => {
+    await client.close();
+    await shared.close();
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const OPTIONS: IngestOptions = {
+    tenant: null,
+    defaultType: null,
+    strict: false,
+    assumeUtc: false,
+    maxAgeSeconds: null,
+    maxLine: 500,
+    batchBytes: 900,
+    dryRun: false,
+    allowDuplicates: false,
+    flushMs: 1_000,
+  };
+  const deps = { owner: thisProcess(), now: () => new Date() };
+
+  it('can be reached by this user alone', () => {
+    const modes = [dataDir, join(dataDir, 'infrasage.sock')].map((path) => statSync(path).mode & 0o777);
+    expect(modes).toEqual([0o700, 0o600]);
+  });
+
+  it('binds values of every kind, and gives rows as they are', async () => {
+    const params = {
+      text: 'a\u2028b\n"\'{{db}}\\',
+      small: -1.5,
+      big: 18_446_744_073_709_551_615n,
+      yes: true,
+      time: new Date('2024-02-28T10:15:30.250Z'),
+      nothing: null,
+      list: ['x', "y'"],
+    };
+    const sql = `SELECT {text:String} AS text, {small:Float64} AS small, {big:UInt64} AS big, {yes:Bool} AS yes,
+      {time:DateTime64(3, 'UTC')} AS time, {nothing:Nullable(String)} AS nothing, {list:Array(String)} AS list`;
+    const [through, direct] = await Promise.all(
+      [client, store].map((one) => one.query(sql, z.unknown(), params)),
+    );
+    expect(through).toEqual(direct);
+    expect(through).toMatchObject([{ text: params.text, big: '18446744073709551615', list: params.list }]);
+    const many = await client.query(
+      'SELECT number AS n, repeat(toString(number), 5) AS text FROM numbers(300000)',
+      z.object({ n: uint64, text: z.string() }),
+    );
+    expect(many.length).toBe(300_000);
+    expect(many[299_999]).toEqual({ n: 299_999n, text: '299999'.repeat(5) });
+    await expect(client.query('SELECT 1 AS n', z.object({ n: z.string() }))).rejects.toThrow(z.ZodError);
+  });
+
+  it('fails as it does without, with the same words, status and cause', async () => {
+    const broken = ['SELECT nothing FROM nowhere', 'INSERT INTO {{db}}.infrasage_quotas SELECT 1'];
+    for (const sql of broken) {
+      const [through, direct] = await Promise.all(
+        [client, store].map((one) => one.command(sql).catch((error: unknown) => error)),
+      );
+      if (!(through instanceof InfrasageError && direct instanceof InfrasageError))
+        throw new Error('no error');
+      const { message, kept, hint, exitStatus } = direct;
+      expect(through).toMatchObject({ message, kept, hint, exitStatus });
+      expect(String((through.cause as Error).stack)).toContain((direct.cause as Error).message);
+    }
+  });
+
+  it('reads nothing but what is spooled', async () => {
+    const path = join(folder, 'secret.ndjson');
+    writeFileSync(path, lines(event()));
+    const batch = {
+      batchId: 'x',
+      source: '-',
+      firstLine: 1,
+      crlf: false,
+      blank: false,
+      cut: [],
+      receivedAt: new Date(),
+      options: OPTIONS,
+    };
+    await expect(client.judgeBatch({ ...batch, path })).rejects.toThrow(/secret\.ndjson/);
+    await expect(client.judgeBatch({ ...batch, path: join(folder, 'secret') })).rejects.toThrow();
+    const spooled = join(client.spoolDir, 'x.ndjson');
+    writeFileSync(spooled, lines(event(), 'no json'));
+    const verdicts = await client.judgeBatch({ ...batch, path: spooled });
+    expect(verdicts.map(({ error, lines: n }) => [error, n]).sort()).toEqual([
+      ['', 1n],
+      ['invalid_json', 1n],
+    ]);
+  });
+
+  it('has one claim of a place and one recovery of a batch, in whatever process, and frees those of who has gone', async () => {
+    const place = { previousKey: 'a', head: 'b' };
+    const held = await claim(client, place);
+    const other = await openStore({ dataDir, database: 'infrasage', command: 'test' });
+    const order: string[] = [];
+    const second = claim(other, place).then(() => order.push('second'));
+    expect(await store.tryLock('something else')).toBeDefined();
+    expect(await client.tryLock('something else')).toBeUndefined();
+    expect(order).toEqual([]);
+    await held.release();
+    await held.release();
+    await second;
+    const third = claim(store, place).then(() => order.push('third'));
+    expect(await client.tryLock('something more')).toBeDefined();
+    expect(order).toEqual(['second']);
+    // Nothing is released: the client goes away.
+    await other.close();
+    await third;
+    await expect(other.command('SELECT 1')).rejects.toMatchObject({ exitStatus: 3 });
+  });
+
+  it('leaves a pending batch alone while its place is claimed, with its spool file, and settles it after', async () => {
+    const path = join(folder, 'events.ndjson');
+    writeFileSync(path, lines(event(), 'no json'));
+    let writing: () => void = () => {};
+    const begun = new Promise<void>((resolve) => {
+      writing = resolve;
+    });
+    let fail: (error: Error) => void = () => {};
+    const stuck = new Promise<void>((_, reject) => {
+      fail = reject;
+    });
+    // A run of another process that is about to write its rows.
+    const slow: Store = Object.assign(Object.create(client) as Store, {
+      ...bound(client),
+      writeBatch: () => {
+        writing();
+        return stuck;
+      },
+    });
+    const running = ingest([{ ...fileSource(path), once: true }], OPTIONS, { store: slow, now: deps.now });
+    const failed = running.catch((error: unknown) => error);
+    await begun;
+    const nothing = { committed: 0, aborted: 0, redone: 0 };
+    expect(await recover(store, deps)).toMatchObject(nothing);
+    expect(readdirSync(client.spoolDir).length).toBe(1);
+    // The same input meanwhile waits for it.
+    const again = ingest([fileSource(path)], OPTIONS, { store, now: deps.now });
+    fail(new InfrasageError('injected failure'));
+    expect(await failed).toMatchObject({ message: 'injected failure' });
+    expect(await again).toMatchObject({ lines: 2n, accepted: 0n, skipped: 2n });
+    expect(await recover(store, deps)).toMatchObject(nothing);
+    expect(readdirSync(client.spoolDir)).toEqual([]);
+  });
+
+  /** The methods of a store, bound to it: private fields are not there for who inherits. */
+  function bound(of: Store): Partial<Store> {
+    const names = [
+      'query',
+      'command',
+      'mutate',
+      'insert',
+      'judgeBatch',
+      'lock',
+      'tryLock',
+      'exclusively',
+    ] as const;
+    return Object.fromEntries(names.map((name) => [name, of[name].bind(of)]));
+  }
+
+  it('is waited for while its process starts or stops', async () => {
+    await shared.close();
+    await expect(client.command('SELECT 1')).rejects.toMatchObject({ exitStatus: 3 });
+    let opened = false;
+    const opening = openStore({ dataDir, database: 'infrasage', command: 'test' }).then((one) => {
+      opened = true;
+      return one;
+    });
+    expect(await connectShared({ dataDir, database: 'infrasage' })).toBeUndefined();
+    expect(opened).toBe(false);
+    shared = await shareStore(store, { dataDir });
+    await (await opening).close();
+    await shared.close();
+    const alone = openStore({ dataDir, database: 'infrasage', command: 'test' });
+    await store.close();
+    await (await alone).close();
+  });
+
+  it('refuses another version of the program in words', async () => {
+    const answer = await new Promise<string>((resolve, reject) => {
+      const headers = { 'infrasage-version': '99.0.0', 'infrasage-database': 'infrasage' };
+      request({ socketPath: join(dataDir, 'infrasage.sock'), path: '/session', headers }, (response) =>
+        text(response).then(resolve, reject),
+      )
+        .on('error', reject)
+        .end();
+    });
+    expect(JSON.parse(answer)).toMatchObject({ message: expect.stringContaining('99.0.0'), exitStatus: 3 });
+  });
+
+  it('lives through what is no request, and through a client that goes away in the middle', async () => {
+    const socket = createConnection(join(dataDir, 'infrasage.sock'));
+    socket.on('error', () => {}).resume();
+    socket.end('nonsense\r\n\r\n');
+    await new Promise((resolve) => socket.once('close', resolve));
+    const other = await openStore({ dataDir, database: 'infrasage', command: 'test' });
+    const long = other.query('SELECT sum(sleepEachRow(0.1)) AS s FROM numbers(5)', z.unknown());
+    const gone = long.catch((error: unknown) => error);
+    await other.close();
+    expect(await gone).toMatchObject({ exitStatus: 3 });
+    expect(await client.query('SELECT 1 AS one', z.object({ one: z.number() }))).toEqual([{ one: 1 }]);
+  });
+});
