@@ -138,7 +138,7 @@ describe('a command beside a process that shares the data directory', () => {
   });
 
   it('finds everything in order at any moment, and settles nothing that others have under way', async () => {
-    const { path, truth } = monthsOfEvents(box.folder, 30_000, 11);
+    const { path, truth } = monthsOfEvents(box.folder, 8_000, 11);
     await beside(box.dataDir, async () => {
       const running = box.run(['ingest', ...SMALL_BATCHES], { stdin: createReadStream(path) });
       let ended = false;
@@ -197,7 +197,7 @@ describe('a command beside a process that shares the data directory', () => {
   });
 
   it('fails clearly when the sharing process is told to stop, and goes on without it', async () => {
-    const { path, truth } = monthsOfEvents(box.folder, 30_000, 13);
+    const { path, truth } = monthsOfEvents(box.folder, 12_000, 13);
     const shared = await sharing(box.dataDir);
     const running = box.start(['ingest', ...SMALL_BATCHES, path]);
     const batches = async () => {

@@ -45,7 +45,8 @@ export const LISTED = 100;
  */
 export async function verify(store: Store): Promise<Verification> {
   const found = await compareAll(store);
-  return found.differences.length === 0 ? found : withRows(store, 'exclusive', () => compareAll(store));
+  if (found.checks.every((check) => check.differences === 0n)) return found;
+  return withRows(store, 'exclusive', () => compareAll(store));
 }
 
 async function compareAll(store: Store): Promise<Verification> {
