@@ -1,4 +1,4 @@
-import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createHmac, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { EncryptJWT, exportJWK } from 'jose';
@@ -239,7 +239,11 @@ describe('API keys', () => {
     let now = NOW;
     const { app: timed } = await server(store, { now: () => now, tokens: NAMES });
     apps.push(timed);
-    const { key, kept } = await createKey(store, { tenantId: 'acme-corp', name: 'edge' }, NOW);
+    const { key, kept } = await createKey(
+      store,
+      { tenantId: 'acme-corp', name: 'edge' },
+      { now: NOW, random: randomBytes },
+    );
     expect(key).toMatch(/^isage_[A-Za-z0-9_-]{43}$/);
     const ask = () => get({ 'x-api-key': key }, timed);
     const known = await ask();
@@ -249,13 +253,21 @@ describe('API keys', () => {
     now = new Date(NOW.getTime() + 2_000);
     expect((await ask()).body).toBe(UNAUTHORIZED);
 
-    const { key: later } = await createKey(store, { tenantId: 'acme-corp', name: '' }, NOW);
+    const { key: later } = await createKey(
+      store,
+      { tenantId: 'acme-corp', name: '' },
+      { now: NOW, random: randomBytes },
+    );
     now = new Date(now.getTime() + 300);
     expect((await get({ 'x-api-key': later }, timed)).statusCode).toBe(403);
   });
 
   test('one of another tenant is not revoked', async () => {
-    const { kept } = await createKey(store, { tenantId: 'globex', name: '' }, NOW);
+    const { kept } = await createKey(
+      store,
+      { tenantId: 'globex', name: '' },
+      { now: NOW, random: randomBytes },
+    );
     expect(await revokeKey(store, { id: kept.id, tenantId: 'acme-corp', now: NOW })).toBeUndefined();
   });
 });

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 import type { Principal } from './roles.ts';
@@ -53,10 +53,10 @@ const SELECT = `SELECT id, tenant_id, name, hash, revoked, version, created_at, 
 export async function createKey(
   store: Store,
   { tenantId, name }: { tenantId: string; name: string },
-  now: Date,
+  { now, random }: { now: Date; random: (size: number) => Buffer },
 ): Promise<{ key: string; kept: ApiKey }> {
-  const key = `isage_${randomBytes(32).toString('base64url')}`;
-  const kept = { id: randomBytes(6).toString('hex'), tenantId, name, createdAt: now, revokedAt: null };
+  const key = `isage_${random(32).toString('base64url')}`;
+  const kept = { id: random(6).toString('hex'), tenantId, name, createdAt: now, revokedAt: null };
   await put(store, { ...kept, hash: hashOf(key), version: 1n });
   return { key, kept };
 }

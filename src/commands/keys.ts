@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createKey, keyJson, listKeys, revokeKey } from '../access/keys.ts';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { type CommandModule, examples } from './command.ts';
@@ -21,7 +22,11 @@ export const configure: CommandModule['configure'] = (command, act) => {
     if ([...name].length > LONGEST_NAME)
       throw usageError(`--name must be at most ${LONGEST_NAME} characters`);
     const store = await context.storeToWrite();
-    const { key, kept } = await createKey(store, { tenantId: config.tenant, name }, now);
+    const { key, kept } = await createKey(
+      store,
+      { tenantId: config.tenant, name },
+      { now, random: randomBytes },
+    );
     const { id, tenant_id } = keyJson(kept);
     const shown = { id, tenant_id, name, key };
     return context.print({

@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { KeyRing } from '../access/keys.ts';
 import { tokenVerifier } from '../access/tokens.ts';
+import { channelSettings } from '../alerts/channels/settings.ts';
 import { readServerSettings } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import { listen, stop } from '../http/listen.ts';
@@ -34,7 +35,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
         logger: createLogger(io.stderr, settings.logLevel),
         tokens,
         keys: new KeyRing(store),
-        cursorKey: randomBytes(32),
+        random: randomBytes,
+        webhookAllowHosts: channelSettings(io.env).webhookAllowHosts,
         requestsPerMinute: settings.rateLimit,
       });
       const address = await listen(app, settings);

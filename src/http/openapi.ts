@@ -19,6 +19,8 @@ export async function describeApi(app: App): Promise<void> {
       servers: [{ url: '/' }],
       tags: [
         { name: 'usage', description: 'What was counted' },
+        { name: 'alerts', description: 'What is to be told to whom, and what was' },
+        { name: 'quota', description: 'What a month may hold' },
         { name: 'operation', description: 'The server itself' },
       ],
       components: {

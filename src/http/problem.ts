@@ -50,17 +50,14 @@ const DETAILS: Record<number, string> = {
 
 const FAILED = 'the server failed; its log says why, under the id of this request';
 
-type Failure = FastifyError | HttpProblem | InfrasageError;
+/** What handlers throw. */
+export type Failure = FastifyError | HttpProblem | InfrasageError;
 
 /**
- * The error handler: every error becomes a problem. What the caller did wrong is said; of what went wrong
- * here, the log has the cause and the caller has the id to find it by.
+ * The problem that an error becomes, as the body of its answer; sets the rest of the answer. What the caller did
+ * wrong is said; of what went wrong here, the log has the cause and the caller has the id to find it by.
  */
-export async function sendProblem(
-  error: Failure,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<string> {
+export function toProblem(error: Failure, request: FastifyRequest, reply: FastifyReply): string {
   if (error instanceof HttpProblem) reply.headers(error.headers);
   const { status, detail, errors } = describe(error);
   if (status >= 500) request.log.error({ err: error }, 'request failed');

@@ -3,6 +3,7 @@ import rateLimit from '@fastify/rate-limit';
 import fastify, {
   type ConnectionError,
   type FastifyBaseLogger,
+  type FastifyReply,
   type FastifyRequest,
   LogController,
 } from 'fastify';
@@ -17,9 +18,11 @@ import { parseJsonBodies } from './json-body.ts';
 import * as limits from './limits.ts';
 import { refuseOtherMethods } from './methods.ts';
 import { describeApi } from './openapi.ts';
-import { HttpProblem, rawProblem, sendProblem } from './problem.ts';
+import { type Failure, HttpProblem, rawProblem, toProblem } from './problem.ts';
+import { alertRoutes } from './routes/alerts.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { quotaRoutes } from './routes/quota.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { serializerCompiler } from './serializer.ts';
 
@@ -31,8 +34,10 @@ export interface ServerParts {
   logger: FastifyBaseLogger;
   tokens: TokenVerifier;
   keys: KeyRing;
-  /** 32 random bytes. */
-  cursorKey: Uint8Array;
+  /** Random bytes. */
+  random: (size: number) => Buffer;
+  /** Hosts that webhooks may name though they are not public. */
+  webhookAllowHosts: readonly string[];
   /** Requests a minute of one caller. */
   requestsPerMinute: number;
   /** How long a body may take, ms. */
@@ -58,14 +63,19 @@ export async function buildServer(parts: ServerParts): Promise<App> {
       connectionsCheckingInterval: 1_000,
     },
     clientErrorHandler: answerMalformed,
+    // A path that cannot be decoded, or has an endless parameter: no hook has seen it.
+    frameworkErrors: (error, request, reply: FastifyReply) => {
+      mark(request, reply);
+      void reply.send(toProblem(error, request, reply));
+    },
   }).withTypeProvider<ZodTypeProvider>();
   app.server.maxConnections = limits.MAX_CONNECTIONS;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  app.setErrorHandler(sendProblem);
+  app.setErrorHandler(async (error: Failure, request, reply) => toProblem(error, request, reply));
 
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers({ ...HEADERS, 'x-request-id': request.id });
+    mark(request, reply);
   });
   app.addHook('onResponse', async (request, reply) => {
     const { method, routeOptions, principal } = request;
@@ -87,12 +97,14 @@ export async function buildServer(parts: ServerParts): Promise<App> {
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, async () => {
     throw new HttpProblem(404, 'there is nothing here');
   });
-  await describeApi(app);
   const refuse = refuseOtherMethods(app);
+  await describeApi(app);
 
   healthRoutes(app, parts);
   metricsRoutes(app, parts);
-  usageRoutes(app, { ...parts, cursors: new Cursors(parts.cursorKey) });
+  usageRoutes(app, { ...parts, cursors: new Cursors(parts.random(32)) });
+  alertRoutes(app, parts);
+  quotaRoutes(app, parts);
   refuse();
   return app;
 }
@@ -104,6 +116,10 @@ const HEADERS = {
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 };
+
+function mark(request: FastifyRequest, reply: FastifyReply): void {
+  reply.headers({ ...HEADERS, 'x-request-id': request.id });
+}
 
 /**
  * Limits the requests of a caller: of a tenant and role where it is known, of an address where it is not.

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { type JWTHeaderParameters, SignJWT } from 'jose';
 import { KeyRing } from '../../src/access/keys.ts';
@@ -40,7 +40,8 @@ export async function server(
       ...tokens,
     }),
     keys: new KeyRing(store),
-    cursorKey: Buffer.alloc(32, 7),
+    random: randomBytes,
+    webhookAllowHosts: [],
     requestsPerMinute: 1_000_000,
     ...parts,
   });

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { may } from '../../access/roles.ts';
-import { tenantId } from '../../config.ts';
 import { parseMonth, parsePeriod } from '../../period.ts';
 import { renderCsv } from '../../render/csv.ts';
 import { billing, billingJson } from '../../reports/billing.ts';
@@ -12,14 +11,12 @@ import { forbidden, principalOf, tenantOf } from '../auth.ts';
 import { type Cursors, MAX_CURSOR } from '../cursor.ts';
 import { BY_TOKEN, problems } from '../openapi.ts';
 import { count64 } from '../serializer.ts';
+import { tenantParameter } from './tenant-query.ts';
 
 /** Rows of a page, unless the caller says how many, and at most. */
 const PAGE = 1_000;
 const LONGEST_PAGE = 10_000;
 
-const tenantParameter = tenantId
-  .optional()
-  .describe('the tenant; only a super-admin may name one, all others have that of their token');
 const moment = z.string().max(64);
 const period = z
   .object({ start: z.string(), end: z.string() })
@@ -70,6 +67,10 @@ const summary = z.object({
   by_type: z.array(typeUsage),
   quota_events: count64.nullable(),
   quota_used_percent: z.number().nullable(),
+  quota_bytes: count64.nullable(),
+  thresholds: z.array(
+    z.object({ threshold_percent: z.number(), dimension: z.string(), reached: z.boolean() }),
+  ),
   projected_events: count64,
 });
 

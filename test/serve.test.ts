@@ -1,0 +1,204 @@
+import { execFile } from 'node:child_process';
+import { createServer } from 'node:net';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Running, type Sandbox, sandbox, until, withDataDir } from './helpers/cli.ts';
+import { event, lines } from './helpers/events.ts';
+
+const SECRET = 'c0ffee'.repeat(11);
+const ENV = { INFRASAGE_JWT_SECRET: SECRET };
+
+/** As documented, to the letter. */
+const BREAKDOWN = `curl http://localhost:8080/api/v1/usage/breakdown -H "Authorization: Bearer $ADMIN_JWT" -G \\
+  --data-urlencode "since=2026-04-01T00:00:00Z" --data-urlencode "until=2026-04-10T00:00:00Z" --data-urlencode "group_by=service_id"`;
+const ALERT = `curl -X POST http://localhost:8080/api/v1/usage/alerts -H "Authorization: Bearer $ADMIN_JWT" \\
+  -d '{"threshold_percent": 80, "notify_email": "billing@mycompany.com", "notify_slack": true}'`;
+
+/** A running server: what it has said, and where it listens. */
+async function serve(box: Sandbox, env: Record<string, string> = {}) {
+  const running = box.start(['serve', '--port', '0'], { env: { ...ENV, ...env } });
+  let said = '';
+  running.child.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const address = () => /listening on (http:\/\/127\.0\.0\.1:\d+)/.exec(said)?.[1];
+  await until(() => address() !== undefined || running.child.exitCode !== null);
+  return { ...running, url: address() ?? '', said: () => said };
+}
+
+describe('serve', () => {
+  let box: Sandbox;
+  let server: Running & { url: string; said: () => string };
+  let token: string;
+  let apiKey: string;
+  let expected: Record<string, unknown>;
+
+  /** Runs a documented line in a shell, against the port there is. */
+  async function shell(line: string): Promise<unknown> {
+    const { stdout } = await promisify(execFile)(
+      'sh',
+      ['-c', line.replace('http://localhost:8080', server.url)],
+      {
+        env: { PATH: process.env.PATH, ADMIN_JWT: token },
+      },
+    );
+    return JSON.parse(stdout);
+  }
+
+  beforeAll(async () => {
+    box = sandbox();
+    const events = ['payment-api', 'payment-api', 'checkout-api'].map((service_id) =>
+      event({ service_id, timestamp: '2026-04-02T03:04:05Z' }),
+    );
+    await box.run(['ingest'], { stdin: lines(...events, event({ tenant_id: 'globex' })) });
+    expected = await box.json(
+      'usage --since 2026-04-01 --until 2026-04-10 --by service_id --tenant acme-corp'.split(' '),
+    );
+    const made = await box.run('token create --role admin --tenant acme-corp --expires 30d'.split(' '), {
+      env: ENV,
+    });
+    expect(made).toMatchObject({ status: 0, stderr: '' });
+    expect(made.stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+    token = made.stdout.trim();
+    ({ key: apiKey } = await box.json<{ key: string }>([
+      'keys',
+      'create',
+      '--tenant',
+      'acme-corp',
+      '--name',
+      'edge',
+    ]));
+    server = await serve(box);
+  });
+  afterAll(() => box.remove());
+
+  test('the documented lines work to the letter, with the figures of the command', async () => {
+    const { period, breakdown, total_events, total_bytes } = expected;
+    expect(await shell(BREAKDOWN)).toEqual({ period, breakdown, total_events, total_bytes });
+    expect(breakdown).toMatchObject([
+      { service_id: 'payment-api', events: 2 },
+      { service_id: 'checkout-api', events: 1 },
+    ]);
+    expect(period).toEqual({ start: '2026-04-01T00:00:00Z', end: '2026-04-10T00:00:00Z' });
+    expect(await shell(ALERT)).toMatchObject({
+      tenant_id: 'acme-corp',
+      threshold_percent: 80,
+      notify_email: 'billing@mycompany.com',
+      notify_slack: true,
+    });
+  });
+
+  test('SIGTERM: what is under way is finished, the directory let go of, exit 0; no secret was logged', async () => {
+    const headers = { authorization: `Bearer ${token}` };
+    const kept = await fetch(`${server.url}/api/v1/usage/summary`, { headers });
+    expect(kept.status).toBe(200);
+    for (const bad of [
+      { 'x-api-key': apiKey },
+      { 'x-api-key': `${apiKey}x` },
+      { authorization: `Bearer ${token}x` },
+    ]) {
+      await fetch(`${server.url}/api/v1/usage/summary`, { headers: bad });
+    }
+    const asked = Array.from({ length: 20 }, () =>
+      fetch(`${server.url}/api/v1/usage/breakdown`, { headers }).then((answer) => answer.status),
+    );
+    await Promise.race(asked);
+    server.child.kill('SIGTERM');
+    const { status, stdout, stderr } = await server.done;
+    // Those that came too late for it found the door closed.
+    const answers = await Promise.allSettled(asked);
+    expect(answers.every((one) => one.status === 'rejected' || [200, 503].includes(one.value))).toBe(true);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
+    for (const secret of [SECRET, token, token.split('.')[2] ?? '', apiKey])
+      expect(stderr).not.toContain(secret);
+    const log = stderr.split('\n').filter((line) => line.startsWith('{'));
+    expect(log.map((line) => JSON.parse(line))).toContainEqual(
+      expect.objectContaining({ route: '/api/v1/usage/summary', status: 200, tenant_id: 'acme-corp' }),
+    );
+    const { alerts } = await box.json<{ alerts: object[] }>(['alerts', 'list']);
+    expect(alerts).toMatchObject([{ threshold_percent: 80, notify_email: 'billing@mycompany.com' }]);
+  });
+
+  test('a port that is in use', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const address = other.address();
+    const port = typeof address === 'object' ? String(address?.port) : '';
+    const { status, stderr } = await box.run(['serve', '--port', port], { env: ENV });
+    expect({ status, stderr }).toEqual({
+      status: 3,
+      stderr: `infrasage: cannot listen on 127.0.0.1, port ${port}: the port is in use; give another --host or --port\n`,
+    });
+    other.close();
+  });
+});
+
+describe('without a data directory', () => {
+  test.each<[string, Record<string, string>, RegExp]>([
+    ['serve', {}, /nothing to verify tokens with: set INFRASAGE_JWT_SECRET, /],
+    ['serve', { INFRASAGE_JWT_SECRET: 'x'.repeat(31) }, /INFRASAGE_JWT_SECRET must be at least 32 bytes/],
+    [
+      'serve',
+      { ...ENV, INFRASAGE_JWKS_URL: 'https://login.example/keys' },
+      /only one of INFRASAGE_JWT_SECRET/,
+    ],
+    ['serve', { INFRASAGE_JWKS_URL: 'http://login.example/keys' }, /INFRASAGE_JWKS_URL must be an https URL/],
+    ['serve', { INFRASAGE_JWKS_URL: 'file:///etc/passwd' }, /INFRASAGE_JWKS_URL must be an https URL/],
+    [
+      'serve',
+      { INFRASAGE_JWT_PUBLIC_KEY_FILE: '/nowhere.pem' },
+      /PUBLIC_KEY_FILE \/nowhere.pem cannot be read/,
+    ],
+    ['serve --port 65536', ENV, /--port or INFRASAGE_PORT must be a whole number from 0 to 65535/],
+    ['serve', { ...ENV, INFRASAGE_PORT: 'http' }, /--port or INFRASAGE_PORT must be a whole number/],
+    ['serve', { ...ENV, INFRASAGE_LOG_LEVEL: 'loud' }, /INFRASAGE_LOG_LEVEL must be one of debug, /],
+    ['serve', { ...ENV, INFRASAGE_RATE_LIMIT: '0' }, /INFRASAGE_RATE_LIMIT must be a whole number from 1/],
+    ['token create --role root --tenant t', ENV, /--role root is not a role; use one of viewer, /],
+    ['token create --role admin', ENV, /a token needs a tenant; give --tenant ID/],
+    ['token create --role admin --tenant t --expires soon', ENV, /--expires soon is not a time span/],
+    ['token create --role admin --tenant t', {}, /nothing to verify tokens with/],
+    [
+      'token create --role admin --tenant t',
+      { INFRASAGE_JWKS_URL: 'https://login.example/keys' },
+      /tokens can be created only with INFRASAGE_JWT_SECRET/,
+    ],
+    ['keys create', {}, /a key needs a tenant; give --tenant ID/],
+  ])('%s with %j', async (line, env, words) => {
+    await withDataDir(async (box) => {
+      const { status, stdout, stderr } = await box.run(line.split(' '), { env });
+      expect(stderr).toMatch(words);
+      expect(stderr).toMatch(/^infrasage: [^\n]+\n$/);
+      expect(stdout).toBe('');
+      expect(status).toBe(env.INFRASAGE_JWT_PUBLIC_KEY_FILE ? 3 : 2);
+      for (const secret of [SECRET, 'x'.repeat(31)]) expect(stderr).not.toContain(secret);
+    });
+  });
+});
+
+test('keys are made, listed and revoked; the key itself is shown once and not stored', async () => {
+  await withDataDir(async (box) => {
+    const made = await box.json<Record<string, string>>([
+      'keys',
+      'create',
+      '--tenant',
+      'acme-corp',
+      '--name',
+      'edge',
+    ]);
+    expect(made).toMatchObject({ tenant_id: 'acme-corp', name: 'edge', revoked_at: null });
+    expect(made.key).toMatch(/^isage_[\w-]{43}$/);
+    const { stdout } = await box.run(['keys', 'create', '--tenant', 'globex']);
+    expect(stdout).toMatch(/isage_[\w-]{43}/);
+    const { keys } = await box.json<{ keys: Record<string, string>[] }>(['keys', 'list']);
+    expect(keys).toHaveLength(2);
+    expect(JSON.stringify(keys)).not.toMatch(/isage_|hash/);
+    const { key, ...kept } = made;
+    expect(keys).toContainEqual(kept);
+    expect((await box.run(['keys', 'revoke', 'nonsense'])).stderr).toBe(
+      'infrasage: there is no key nonsense; see infrasage keys list\n',
+    );
+    const revoked = await box.json<Record<string, string>>(['keys', 'revoke', made.id ?? '']);
+    expect(revoked.revoked_at).not.toBeNull();
+    expect(await box.json(['keys', 'list', '--tenant', 'acme-corp'])).toEqual({ keys: [revoked] });
+  });
+});
