@@ -332,6 +332,7 @@ describe('a store that is shared', () => {
       crlf: false,
       blank: false,
       cut: [],
+      bindings: [],
       receivedAt: new Date(),
       options: OPTIONS,
     };

@@ -169,6 +169,7 @@ function sentBatch({
   crlf,
   blank,
   cut,
+  bindings,
   receivedAt,
   options,
 }: LandingBatch): Sent<'/write-batch'> {
@@ -180,6 +181,7 @@ function sentBatch({
     crlf,
     blank,
     cut: [...cut],
+    bindings: [...bindings],
     receivedAt: receivedAt.toISOString(),
     options,
   };

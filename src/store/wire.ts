@@ -66,6 +66,7 @@ const batch = z.object({
   crlf: z.boolean(),
   blank: z.boolean(),
   cut: z.array(z.object({ line: z.number(), length: z.number() })),
+  bindings: z.array(z.object({ line: z.number(), tenant: z.string().nullable() })),
   receivedAt: z.iso.datetime().transform((time) => new Date(time)),
   options: lineOptions,
 });
