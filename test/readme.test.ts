@@ -1,11 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { signature } from '../src/alerts/channels/webhook.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
-const blocks = (language: string) =>
-  [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, text]) => text ?? '');
+const document = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
+const readme = document('README.md');
+const blocks = (language: string, text = readme) =>
+  [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, block]) => block ?? '');
+/** The command lines of a document, without the program's name and comments. */
+const commandLines = (text: string) =>
+  blocks('sh', text)
+    .flatMap((block) => block.split('\n').filter((line) => line.startsWith('infrasage ')))
+    .map((line) => line.replace('infrasage ', '').replace(/ +#.*$/, ''));
 
 /** A command of a console block, and what the README shows below it. */
 interface Shown {
@@ -40,8 +47,8 @@ const shape = (line: string) =>
     .replace(/\s+/g, ' ')
     .trim();
 
-/** Rows come and go with the date, at the start of a month for one. */
-const isRow = (line: string) => line === '…' || /^\S+ +[\d,]+( |$)/.test(line);
+/** Rows and alerts come and go with the date, at the start of a month for one. */
+const isRow = (line: string) => line === '…' || /^(\S+ +[\d,]+( |$)|Alert: )/.test(line);
 
 const run = (line: string) => {
   const [words = '', file] = line.split(' < ');
@@ -57,16 +64,38 @@ describe('the README', () => {
   });
 
   it('lists command lines that work as they stand', async () => {
-    const lines = blocks('sh').flatMap((block) =>
-      block.split('\n').filter((line) => line.startsWith('infrasage ')),
-    );
-    expect(lines.length).toBeGreaterThanOrEqual(4);
-    for (const line of lines) expect(await run(line.replace('infrasage ', ''))).toMatchObject({ status: 0 });
+    const all = commandLines(readme);
+    expect(all.length).toBeGreaterThanOrEqual(4);
+    for (const line of all) expect(await run(line)).toMatchObject({ status: 0 });
   });
 
   it('shows an event that is accepted', async () => {
     const [example = ''] = blocks('ndjson');
     const summary = await box.json(['ingest', '--dry-run'], { stdin: example });
     expect(summary).toMatchObject({ lines: 1, accepted: 1 });
+  });
+});
+
+describe('docs/alerts.md', () => {
+  const text = document('docs/alerts.md');
+
+  it('lists command lines that work as they stand', async () => {
+    const all = commandLines(text);
+    expect(all.length).toBeGreaterThanOrEqual(8);
+    for (const line of all) expect(await run(line)).toMatchObject({ status: 0 });
+  });
+
+  it('shows how a receiver verifies a signature', async () => {
+    const [code = ''] = blocks('js', text);
+    const { isFromInfrasage } = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as {
+      isFromInfrasage(header: string, body: string, secret: string): boolean;
+    };
+    const body = '{"id":"1"}';
+    const signed = signature(body, { secret: 'key', now: new Date() });
+    expect(isFromInfrasage(signed, body, 'key')).toBe(true);
+    expect(isFromInfrasage(signed, `${body} `, 'key')).toBe(false);
+    expect(isFromInfrasage(signed, body, 'other')).toBe(false);
+    const old = signature(body, { secret: 'key', now: new Date(Date.now() - 600_000) });
+    expect(isFromInfrasage(old, body, 'key')).toBe(false);
   });
 });

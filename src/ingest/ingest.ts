@@ -143,8 +143,7 @@ class Run {
     // Nobody else can have come this far: the new batch before is still claimed.
     if (!lookedUp && this.#writing.has(previousKey)) return true;
     // What was not committed may be pending: it must be settled before another attempt begins.
-    if (this.#known.hasOpen(place))
-      await settlePlace(store, this.#claim, place, { owner: this.#owner, now });
+    if (this.#known.hasOpen(place)) await settlePlace(store, this.#claim, place, { owner: this.#owner, now });
     if (await this.#known.unchanged(place)) return true;
     await this.#releaseClaim();
     return false;

@@ -1,6 +1,14 @@
 import { z } from 'zod';
 import { type ProcessIdentity, processIdentity } from '../store/process.ts';
-import { type Binding, type LineOptions, lineOptions, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import {
+  type Binding,
+  type LineOptions,
+  lineOptions,
+  type Store,
+  sqlTime,
+  uint64,
+  utcTime,
+} from '../store/store.ts';
 import type { Batch, KnownBatch } from './batch.ts';
 
 /** What the rows of a batch add up to. */
