@@ -40,14 +40,7 @@ export class Context {
    */
   async store(): Promise<Store> {
     const store = await this.unsettledStore();
-    try {
-      await this.#settle(store);
-    } catch (error) {
-      if (!(error instanceof InfrasageError)) throw error;
-      await this.say(
-        `an interrupted run could not be settled (${error.message}): the figures may hold part of a batch`,
-      );
-    }
+    await this.#settleToRead(store);
     return store;
   }
 
@@ -56,6 +49,17 @@ export class Context {
     const store = await this.unsettledStore();
     await this.#settle(store);
     return store;
+  }
+
+  async #settleToRead(store: Store): Promise<void> {
+    try {
+      await this.#settle(store);
+    } catch (error) {
+      if (!(error instanceof InfrasageError)) throw error;
+      await this.say(
+        `an interrupted run could not be settled (${error.message}): the figures may hold part of a batch`,
+      );
+    }
   }
 
   async #settle(store: Store): Promise<void> {
@@ -76,7 +80,7 @@ export class Context {
 
   /**
    * The store for a command that stays: with the engine inside this process, and shared with every other command
-   * on the data directory until close(). Settled as for a command that writes.
+   * on the data directory until close(). Settled as for a command that reads.
    */
   async storeToShare(): Promise<Store> {
     const [{ openEmbedded }, { shareStore }] = await Promise.all([
@@ -87,7 +91,7 @@ export class Context {
     const store = await openEmbedded({ dataDir, database, command: this.#command, shares: true });
     this.#store = store;
     this.#sharing = await shareStore(store, { dataDir });
-    await this.#settle(store);
+    await this.#settleToRead(store);
     return store;
   }
 

@@ -27,7 +27,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       context.say('finishing the requests under way; once more ends at once'),
     );
     try {
-      const store = await context.store();
+      const store = await context.storeToShare();
       const app = await buildServer({
         store,
         now: io.now,

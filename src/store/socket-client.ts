@@ -172,6 +172,7 @@ function sentBatch({
   bindings,
   receivedAt,
   options,
+  bindings,
 }: LandingBatch): Sent<'/write-batch'> {
   return {
     batchId,
@@ -184,6 +185,7 @@ function sentBatch({
     bindings: [...bindings],
     receivedAt: receivedAt.toISOString(),
     options,
+    bindings: [...bindings],
   };
 }
 

@@ -24,36 +24,50 @@ export const hello = z.object({
   parallelism: z.number().int().positive(),
 });
 
-const plain = z.union([
+/** A bound value; JSON has no form for some. */
+const single = z.union([
   z.string(),
   z.number(),
   z.boolean(),
   z.null(),
-  z.array(z.union([z.string(), z.number()])),
+  z.object({ bigint: z.string() }),
+  z.object({ date: z.iso.datetime() }),
 ]);
-/** A bound value; JSON has no form for some. */
-const value = z.union([plain, z.object({ bigint: z.string() }), z.object({ date: z.iso.datetime() })]);
-const values = z.record(z.string(), value);
+const values = z.record(z.string(), z.union([single, z.array(single)]));
+type Packed = z.infer<typeof single>;
 
 /** Bound values as JSON carries them. */
 export function packParams(params: Params): z.infer<typeof values> {
   return Object.fromEntries(
-    Object.entries(params).map(([name, given]) => {
-      if (typeof given === 'bigint') return [name, { bigint: String(given) }];
-      if (given instanceof Date) return [name, { date: given.toISOString() }];
-      return [name, given as z.infer<typeof plain>];
-    }),
+    Object.entries(params).map(([name, value]) => [
+      name,
+      isList(value) ? value.map(packValue) : packValue(value),
+    ]),
   );
 }
 
+function packValue(value: Exclude<Params[string], readonly unknown[]>): Packed {
+  if (typeof value === 'bigint') return { bigint: String(value) };
+  return value instanceof Date ? { date: value.toISOString() } : value;
+}
+
+function unpackValue(packed: Packed): string | number | bigint | boolean | Date | null {
+  if (packed === null || typeof packed !== 'object') return packed;
+  return 'bigint' in packed ? BigInt(packed.bigint) : new Date(packed.date);
+}
+
+function isList(value: Params[string]): value is Extract<Params[string], readonly unknown[]> {
+  return Array.isArray(value);
+}
+
 const params = values.transform(
-  (packed): Params =>
+  (packed) =>
     Object.fromEntries(
-      Object.entries(packed).map(([name, given]) => {
-        if (given === null || typeof given !== 'object' || Array.isArray(given)) return [name, given];
-        return [name, 'bigint' in given ? BigInt(given.bigint) : new Date(given.date)];
-      }),
-    ),
+      Object.entries(packed).map(([name, value]) => [
+        name,
+        Array.isArray(value) ? value.map(unpackValue) : unpackValue(value),
+      ]),
+    ) as Params,
 );
 
 const statement = z.object({ sql: z.string(), params });
@@ -69,6 +83,7 @@ const batch = z.object({
   bindings: z.array(z.object({ line: z.number(), tenant: z.string().nullable() })),
   receivedAt: z.iso.datetime().transform((time) => new Date(time)),
   options: lineOptions,
+  bindings: z.array(z.object({ line: z.number(), tenant: z.string().nullable() })),
 });
 
 /** What each call of the store is sent with, by its path. */

@@ -1,45 +1,47 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const SHARE = fileURLToPath(new URL('share.js', import.meta.url));
+const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
 
-/** A process that holds a data directory and shares it, as infrasage serve does. */
+/** A process that holds a data directory and shares it: infrasage serve. */
 export interface Sharing {
-  pid: number;
   /** Ends it as a supervisor would, and waits until it has ended. */
   stop(): Promise<void>;
   /** Ends it at once, and waits until it has ended. */
   kill(): Promise<void>;
 }
 
-/** Starts one, and waits until it shares. */
+/**
+ * Starts one, and waits until it serves.
+ * @throws Error with its first words where it does not
+ */
 export async function sharing(dataDir: string): Promise<Sharing> {
-  const child = spawn(process.execPath, [SHARE, dataDir], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const end = ended(child);
-  const ready = once(createInterface({ input: child.stdout }), 'line');
-  await Promise.race([
-    ready,
-    end.then((status) => Promise.reject(new Error(`the sharing process ended with ${status}`))),
-  ]);
+  const child = spawn(process.execPath, [BIN, '--data-dir', dataDir, 'serve', '--port', '0'], {
+    env: { PATH: process.env.PATH, INFRASAGE_JWT_SECRET: 'a secret of tests, long enough for HS256' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const end = once(child, 'exit');
   const signal = async (name: NodeJS.Signals) => {
     child.kill(name);
     await end;
   };
-  return { pid: child.pid ?? 0, stop: () => signal('SIGTERM'), kill: () => signal('SIGKILL') };
-}
-
-async function ended(child: ChildProcess): Promise<number | null> {
-  const [status] = (await once(child, 'exit')) as [number | null];
-  return status;
+  const said = createInterface({ input: child.stderr });
+  for await (const line of said) {
+    if (!line.startsWith('listening on')) continue;
+    child.stderr.resume();
+    return { stop: () => signal('SIGTERM'), kill: () => signal('SIGKILL') };
+  }
+  await end;
+  throw new Error('infrasage serve has not started');
 }
 
 /** Does something beside a process that shares the data directory, and ends that. */
-export async function beside<T>(dataDir: string, work: (process: Sharing) => Promise<T>): Promise<T> {
+export async function beside<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
   const process = await sharing(dataDir);
   try {
-    return await work(process);
+    return await work();
   } finally {
     await process.stop();
   }
