@@ -216,6 +216,7 @@ describe('reports on events with known times', () => {
       by_type: expect.any(Array),
       // The month is over.
       projected_events: sum(february(tenant), 'events'),
+      projected_bytes: sum(february(tenant), 'bytes'),
     });
     const head = { month: '2024-02', period: { start: '2024-02-01T00:00:00Z', end: '2024-03-01T00:00:00Z' } };
 
@@ -270,6 +271,7 @@ describe('reports on events with known times', () => {
       millions_of_events: 0,
       by_type: [],
       projected_events: 0,
+      projected_bytes: 0,
       by_tenant: [],
     });
     expect((await box.run(['billing', '--month', '2023-12'])).stdout).toContain('No events in this month.');

@@ -20,9 +20,11 @@ import { refuseOtherMethods } from './methods.ts';
 import { describeApi } from './openapi.ts';
 import { type Failure, HttpProblem, rawProblem, toProblem } from './problem.ts';
 import { alertRoutes } from './routes/alerts.ts';
+import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { quotaRoutes } from './routes/quota.ts';
+import { seriesRoutes } from './routes/series.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { serializerCompiler } from './serializer.ts';
 
@@ -105,6 +107,8 @@ export async function buildServer(parts: ServerParts): Promise<App> {
   usageRoutes(app, { ...parts, cursors: new Cursors(parts.random(32)) });
   alertRoutes(app, parts);
   quotaRoutes(app, parts);
+  seriesRoutes(app, parts);
+  deadLetterRoutes(app, parts);
   refuse();
   return app;
 }

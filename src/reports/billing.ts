@@ -28,6 +28,8 @@ export interface TenantMonth {
   thresholds: { threshold_percent: number; dimension: string; reached: boolean }[];
   /** Events at the end of the month at the pace so far; those counted where the month is over. */
   projected_events: bigint;
+  /** Likewise compressed bytes. */
+  projected_bytes: bigint;
 }
 
 export interface Billing {
@@ -104,21 +106,23 @@ function summarise(
     b.events > a.events ? 1 : b.events < a.events ? -1 : 0,
   );
   const total_events = by_type.reduce((sum, type) => sum + type.events, 0n);
+  const total_bytes = by_type.reduce((sum, type) => sum + type.bytes, 0n);
   return {
     total_events,
-    total_bytes: by_type.reduce((sum, type) => sum + type.bytes, 0n),
+    total_bytes,
     millions_of_events: millions(total_events),
     by_type,
     projected_events: project(total_events, month, now),
+    projected_bytes: project(total_bytes, month, now),
   };
 }
 
 /** Linear: what the rest of the month brings at the pace of its time so far. */
-export function project(events: bigint, { period }: Month, now: Date): bigint {
+export function project(amount: bigint, { period }: Month, now: Date): bigint {
   const whole = BigInt(period.end.getTime() - period.start.getTime());
   const elapsed = BigInt(Math.max(0, now.getTime() - period.start.getTime()));
-  if (elapsed === 0n || elapsed >= whole) return events;
-  return (events * whole) / elapsed;
+  if (elapsed === 0n || elapsed >= whole) return amount;
+  return (amount * whole) / elapsed;
 }
 
 /** Millions to two decimals; halves go to the even digit, as in ClickHouse. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isoTime, type Period } from '../period.ts';
 import { shortId } from '../store/batch-id.ts';
 import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 
@@ -106,4 +107,44 @@ export async function findLetter(
     { batch: letter.batchId, line },
   );
   return { letter, options: batch?.options, boundTo: batch?.bound_to ?? null };
+}
+
+/** How many lines were rejected for one reason. */
+export interface Cause {
+  /** The error code. */
+  error: string;
+  lines: bigint;
+  /** When the last of them was received. */
+  lastReceivedAt: Date;
+}
+
+const causeRow = z
+  .object({ known: z.coerce.boolean(), error: z.string(), lines: uint64, last: utcTime })
+  .transform(({ known, error, lines, last }) => ({ known, cause: { error, lines, lastReceivedAt: last } }));
+
+/**
+ * The dead letters that a period received, by cause, most lines first.
+ * @param wanted.unknownToo whether those that name no tenant are counted too, apart
+ */
+export async function countLetters(
+  store: Store,
+  { tenantId, period, unknownToo }: { tenantId: string; period: Period; unknownToo: boolean },
+): Promise<{ ofTenant: Cause[]; ofNone: Cause[] }> {
+  const tenants = unknownToo ? `tenant_id IN ('', {tenant:String})` : 'tenant_id = {tenant:String}';
+  const found = await store.query(
+    `SELECT tenant_id != '' AS known, error, count() AS lines, max(received_at) AS last
+    FROM {{db}}.infrasage_dlq
+    WHERE ${tenants} AND received_at >= toDateTime64({start:String}, 3, 'UTC')
+      ${period.open ? '' : `AND received_at < toDateTime64({end:String}, 3, 'UTC')`}
+    GROUP BY known, error ORDER BY lines DESC, error`,
+    causeRow,
+    { tenant: tenantId, start: sqlTime(period.start), end: sqlTime(period.end) },
+  );
+  const causes = (known: boolean) => found.filter((row) => row.known === known).map(({ cause }) => cause);
+  return { ofTenant: causes(true), ofNone: causes(false) };
+}
+
+/** The JSON shape of a cause. */
+export function causeJson({ error, lines, lastReceivedAt }: Cause) {
+  return { error, lines, last_received_at: isoTime(lastReceivedAt) };
 }

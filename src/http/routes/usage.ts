@@ -72,6 +72,7 @@ const summary = z.object({
     z.object({ threshold_percent: z.number(), dimension: z.string(), reached: z.boolean() }),
   ),
   projected_events: count64,
+  projected_bytes: count64,
 });
 
 /** What was counted: the same figures as the commands `usage` and `billing`. */
