@@ -20,6 +20,7 @@ import { refuseOtherMethods } from './methods.ts';
 import { describeApi } from './openapi.ts';
 import { type Failure, HttpProblem, rawProblem, toProblem } from './problem.ts';
 import { alertRoutes } from './routes/alerts.ts';
+import { dashboardRoutes } from './routes/dashboard.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
@@ -109,6 +110,7 @@ export async function buildServer(parts: ServerParts): Promise<App> {
   quotaRoutes(app, parts);
   seriesRoutes(app, parts);
   deadLetterRoutes(app, parts);
+  dashboardRoutes(app);
   refuse();
   return app;
 }
