@@ -131,6 +131,7 @@ export function draw(box, grid, measure, { step, told }) {
         ...axis,
         grid: { show: false },
         space: 56,
+        size: 28,
         incrs: [1, 2, 3, 6, 12, 24, 48, 72, 168, 336]
           .map((hours) => hours * 3600)
           .filter((incr) => incr >= length),

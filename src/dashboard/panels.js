@@ -83,8 +83,8 @@ export function servicePanel({ breakdown, total_events, total_bytes }, words) {
   /** @param {Node | string} name @param {Amount} events @param {Amount} stored @returns {(Node | string)[]} */
   function cells(name, events, stored) {
     const part = Number(events) / (Number(total_events) || 1);
-    const shown = el('span', { class: 'share' }, bar('part', { '--to': part }));
-    shown.append(share(events, total_events));
+    const shown = el('span', {}, bar('part', { '--to': part }));
+    shown.append(el('span', { class: 'share' }, share(events, total_events)));
     return [name, count(events), bytes(stored), shown];
   }
 }
@@ -121,7 +121,7 @@ function causeTable(caption, causes, total) {
     causes.map(({ error, lines, last_received_at }) => [
       named(error),
       count(lines),
-      shortTime(last_received_at),
+      shortTime(last_received_at).slice(5),
     ]),
     ['Total', count(total), ''],
   );

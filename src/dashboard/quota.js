@@ -66,7 +66,7 @@ function limit(title, write, { used, quota, projected, marks }) {
     bar('projected', { '--to': at(projected) }),
     bar(`used ${stateOf(used, quota, marks)}`, { '--to': at(used) }),
     ...marks.map((mark) =>
-      bar(`mark ${mark.reached ? 'reached' : ''}`, {
+      bar('mark', {
         '--to': (at(quota) * mark.threshold_percent) / 100,
       }),
     ),
@@ -85,17 +85,11 @@ function limit(title, write, { used, quota, projected, marks }) {
     ),
     meter,
     el(
-      'ul',
-      { class: 'marks' },
-      ...marks.map(({ threshold_percent, reached }) =>
-        el(
-          'li',
-          { class: reached ? 'reached' : '' },
-          `${threshold_percent} % ${reached ? 'reached' : 'not reached'}`,
-        ),
-      ),
+      'div',
+      { class: 'under' },
+      el('p', {}, ...alertWords(marks)),
       el(
-        'li',
+        'p',
         { class: over ? 'over' : '' },
         `Projected ${write(projected)}, ${usedPercent(projected, quota)}${over ? ': over the quota' : ''}`,
       ),
@@ -111,4 +105,13 @@ function limit(title, write, { used, quota, projected, marks }) {
 function stateOf(used, quota, marks) {
   if (BigInt(used) >= BigInt(quota)) return 'full';
   return marks.some(({ reached }) => reached) ? 'warned' : '';
+}
+
+/** The thresholds; which of them are reached is said, not only coloured. @param {Summary['thresholds']} marks */
+function alertWords(marks) {
+  if (marks.length === 0) return ['No alerts'];
+  const words = marks.map(({ threshold_percent, reached }) =>
+    reached ? el('span', { class: 'reached' }, `${threshold_percent} % (reached)`) : `${threshold_percent} %`,
+  );
+  return ['Alerts at ', ...words.flatMap((word, i) => (i === 0 ? [word] : [', ', word]))];
 }
