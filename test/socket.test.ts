@@ -337,7 +337,6 @@ describe('a store that is shared', () => {
       crlf: false,
       blank: false,
       cut: [],
-      bindings: [],
       receivedAt: new Date(),
       options: OPTIONS,
       bindings: [{ line: 1, tenant: 'acme-corp' }],

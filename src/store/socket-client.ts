@@ -172,7 +172,6 @@ function sentBatch({
   bindings,
   receivedAt,
   options,
-  bindings,
 }: LandingBatch): Sent<'/write-batch'> {
   return {
     batchId,
@@ -185,7 +184,6 @@ function sentBatch({
     bindings: [...bindings],
     receivedAt: receivedAt.toISOString(),
     options,
-    bindings: [...bindings],
   };
 }
 

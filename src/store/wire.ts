@@ -83,7 +83,6 @@ const batch = z.object({
   bindings: z.array(z.object({ line: z.number(), tenant: z.string().nullable() })),
   receivedAt: z.iso.datetime().transform((time) => new Date(time)),
   options: lineOptions,
-  bindings: z.array(z.object({ line: z.number(), tenant: z.string().nullable() })),
 });
 
 /** What each call of the store is sent with, by its path. */
