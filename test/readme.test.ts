@@ -1,5 +1,9 @@
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signature } from '../src/alerts/channels/webhook.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
@@ -29,6 +33,23 @@ const shown = blocks('console').flatMap((block) =>
       return { command, output };
     }),
 );
+
+const BIN = fileURLToPath(new URL('../bin/infrasage.js', import.meta.url));
+
+/** The names in an answer, as deep as they go; of rows, those of the first. */
+function keys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.slice(0, 1).map(keys);
+  if (typeof value !== 'object' || value === null) return typeof value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, keys(inner)]));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
 
 let box: Sandbox;
 beforeAll(async () => {
@@ -67,6 +88,24 @@ describe('the README', () => {
     const all = commandLines(readme);
     expect(all.length).toBeGreaterThanOrEqual(4);
     for (const line of all) expect(await run(line)).toMatchObject({ status: 0 });
+  });
+
+  it('brings the API to its first answer in less than five commands, as shown', async () => {
+    const block = blocks('sh').find((text) => text.includes('infrasage serve')) ?? '';
+    const commands = block.trimEnd().split('\n');
+    expect(commands[0]).toBe('npm install');
+    expect(commands.length).toBeLessThan(5);
+    const port = await freePort();
+    const script = commands
+      .slice(1)
+      .join('\n')
+      .replaceAll('npx infrasage', `"${process.execPath}" "${BIN}" --data-dir "${box.dataDir}"`)
+      .replaceAll('localhost:8080', `localhost:${port}`);
+    const { stdout } = await promisify(execFile)('sh', ['-c', `${script}\nkill $!; wait $!`], {
+      env: { PATH: process.env.PATH, HOME: box.folder, INFRASAGE_PORT: String(port) },
+    });
+    const [text = ''] = blocks('json');
+    expect(keys(JSON.parse(stdout))).toEqual(keys(JSON.parse(text)));
   });
 
   it('shows an event that is accepted', async () => {
