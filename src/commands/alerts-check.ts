@@ -65,7 +65,7 @@ export function configure(command: Command, act: Act): void {
  */
 export async function checkAfterIngest(context: Context): Promise<void> {
   try {
-    const result = await checkAlerts(await context.storeToWrite(), await context.alertDeps());
+    const result = await checkAlerts(await context.unsettledStore(), await context.alertDeps());
     for (const line of [...firedLines(result), ...waitingLines(result)]) {
       if (line !== NOTHING) await context.say(line);
     }

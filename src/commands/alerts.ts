@@ -57,7 +57,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     );
     return context.print({
       data: alertJson(alert),
-      rows: [alertCells(alert)],
+      rows: [alertJson(alert)],
       columns: COLUMNS,
       notes: [
         `${updated ? 'Updated' : 'Added'}: an alert ${condition(alert)}.`,
@@ -71,7 +71,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const all = await listAlerts(await context.store(), context.config.tenant ?? null);
     return context.print({
       data: { alerts: all.map(alertJson) },
-      rows: all.map(alertCells),
+      rows: all.map(alertJson),
       columns: all.some(({ kind }) => kind === 'silence') ? [...COLUMNS, ...SILENCE_COLUMNS] : COLUMNS,
       ...(all.length === 0 ? { notes: ['No alert is stored: infrasage alerts add 80'] } : {}),
     });
@@ -89,7 +89,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     if (!removed) throw noSuchAlert(idOrPercent);
     return context.print({
       data: alertJson(removed),
-      rows: [alertCells(removed)],
+      rows: [alertJson(removed)],
       columns: COLUMNS,
       notes: [`Removed: the alert ${condition(removed)}.`],
     });
@@ -164,7 +164,3 @@ const SILENCE_COLUMNS = [
   { key: 'silent_seconds', title: 'Silent s', kind: 'count' },
   { key: 'service_id', title: 'Service', kind: 'text' },
 ] as const;
-
-function alertCells(alert: Alert) {
-  return alertJson(alert);
-}
