@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { InfrasageError, usageError } from '../errors.ts';
 import { assertReadable, recordVersions } from './data-dir.ts';
 import { DISK_FULL, storeFailure } from './failure.ts';
-import { landingSelect, linesOf, ONE_BLOCK } from './landing.ts';
+import { landingSelect, linesOf, ONE_BLOCK, quoted } from './landing.ts';
 import { takeLock } from './lock.ts';
 import { migrate } from './migrate.ts';
 import { type LockMode, type NamedLock, NamedLocks, withLock } from './named-locks.ts';
@@ -195,15 +195,14 @@ class DatabaseStore implements EmbeddedStore {
   }
 
   async insert(table: string, ...rows: readonly TextRow[]): Promise<void> {
-    // Bound and selected, not inline: where standard input is a file, the engine takes an
-    // INSERT with inline data for one that is to be read from there.
+    // Selected, not inline: where standard input is a file, the engine takes an INSERT with inline data
+    // for one that is to be read from there. Nothing is bound, as in a batch's own statement: bound ones
+    // run one at a time in the whole process, and took half as much CPU again.
     const columns = Object.keys(rows[0] ?? {});
-    const values = columns.map((column) => [column, rows.map((row) => String(row[column]))] as const);
+    const structure = columns.map((column) => `${column} String`).join(', ');
+    const values = rows.map((row) => `(${columns.map((column) => quoted(String(row[column]))).join(', ')})`);
     await this.command(
-      `INSERT INTO {{db}}.${table} (${columns.join(', ')})
-      SELECT ${columns.map((_, i) => `r.${i + 1}`).join(', ')}
-      FROM (SELECT arrayJoin(arrayZip(${columns.map((column) => `{${column}:Array(String)}`).join(', ')})) AS r)`,
-      Object.fromEntries(values),
+      `INSERT INTO {{db}}.${table} (${columns.join(', ')}) SELECT * FROM values('${structure}', ${values.join(', ')})`,
     );
   }
 

@@ -59,6 +59,11 @@ export function linesOf(path: string): string {
   return `file(${hex(path)}, 'LineAsString', 'line String')`;
 }
 
+/** A string literal of nothing but escaped hexadecimal digits. */
+export function quoted(text: string): string {
+  return `'${Buffer.from(text, 'utf8').toString('hex').replace(/../g, '\\x$&')}'`;
+}
+
 /** A string in SQL that is nothing but hexadecimal digits. */
 function hex(text: string): string {
   return `unhex('${Buffer.from(text, 'utf8').toString('hex')}')`;
