@@ -162,3 +162,12 @@ it('counts rows that others have written to the firehose, which are metered, and
   expect(usage.total_events).toBe(5);
   expect(usage.total_bytes).toBeGreaterThan(0);
 });
+
+it('proves the figures of all tenants: one named on the command line is wrong usage, one of the environment is not', async () => {
+  const refused = await box.run(['verify', '--tenant', 'acme-corp']);
+  expect(refused).toMatchObject({ status: 2, stdout: '' });
+  expect(refused.stderr).toMatch(
+    /^infrasage: verify takes no --tenant; it proves the figures of all tenants/,
+  );
+  expect((await box.run(['verify'], { env: { INFRASAGE_TENANT: 'acme-corp' } })).status).toBe(0);
+});

@@ -14,6 +14,13 @@ export const configure: CommandModule['configure'] = (command, act) => {
   act<{ repair?: boolean; dryRun?: boolean }>(command, async (context, options) => {
     if (options.dryRun && !options.repair)
       throw usageError('--dry-run goes with --repair', 'verify alone changes nothing');
+    // A batch holds lines of any tenants, and a rejected one may be of none: its figures hold for all or not at all.
+    if (command.optsWithGlobals().tenant !== undefined) {
+      throw usageError(
+        'verify takes no --tenant',
+        'it proves the figures of all tenants at once; leave it out',
+      );
+    }
     const store = options.repair ? await context.storeToWrite() : await context.store();
     if (options.dryRun) {
       const repairs = await planRepairs(store);
