@@ -283,7 +283,17 @@ describe('the data directory', () => {
       expect(await box.json(['usage', '--since', '2024-01-01'])).toMatchObject({ total_events: 1 });
       expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(written);
 
-      // A newer program has applied a migration, and recorded the schema that it made.
+      // A newer program has begun to change the schema, and ended before it had recorded it.
+      change({ schema: {}, program: { infrasage: '99.0.0' } });
+      const begun = await box.run(['usage']);
+      expectFailure(
+        begun,
+        3,
+        /was changed by infrasage 99\.0\.0, which is newer than this one, \d+\.\d+\.\d+/,
+      );
+      expect(begun.stderr).toMatch(/; update infrasage\n$/);
+
+      // It has applied a migration, and recorded the schema that it made.
       await withEngine(box.dataDir, (sql) => {
         sql(`INSERT INTO infrasage.infrasage_migrations (version, name, checksum, engine_version)
           VALUES (999, '999_future.sql', 'f00', '99.1')`);

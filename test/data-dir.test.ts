@@ -3,6 +3,9 @@ import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { recordedSchema, recordVersions } from '../src/store/data-dir.ts';
+import { migrate } from '../src/store/migrate.ts';
+import type { Store } from '../src/store/store.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 
@@ -69,3 +72,16 @@ it.skipIf(process.platform !== 'linux')(
     expect(existsSync(mark)).toBe(false);
   },
 );
+
+it('does not take a schema for known of which a change was begun and not finished', async () => {
+  const written = (schema?: string) =>
+    recordVersions(box.folder, { engine: '26.7.2.1', database: 'usage', ...(schema ? { schema } : {}) });
+  written('before');
+  const store: Pick<Store, 'database' | 'command'> = {
+    database: 'usage',
+    command: () => Promise.reject(new Error('killed')),
+  };
+  await expect(migrate(store as Store, box.folder)).rejects.toThrow('killed');
+  written();
+  expect(recordedSchema(box.folder, 'usage')).toBeUndefined();
+});

@@ -13,6 +13,8 @@ const versions = z.object({
   engine: z.string(),
   /** Fingerprint of the schema by database. */
   schema: z.record(z.string(), z.string()),
+  /** Version of the program that brought a database to its schema, or began to. */
+  program: z.record(z.string(), z.string()).default({}),
 });
 type Versions = z.infer<typeof versions>;
 
@@ -30,7 +32,8 @@ export function assertReadable(dataDir: string, engine: string): void {
       { hint },
     );
   }
-  if (compareVersions(found.engine, engine) > 0) {
+  // Year and release are what changes the files: 26.7.2.1 equals 26.7.9.4.
+  if (compareNumbers(found.engine, engine, 2) > 0) {
     throw new InfrasageError(
       `the data directory ${dataDir} was written by engine ${found.engine}, which is newer than this one, ${engine}`,
       { hint },
@@ -44,20 +47,43 @@ export function recordedSchema(dataDir: string, database: string): string | unde
 }
 
 /**
- * Records what writes the directory; replaces the file as a whole. First of all without a schema, so that
- * an older program refuses the directory also where this one ends before its schema is applied.
+ * Records what writes the directory. First of all without a schema, so that an older engine or program
+ * refuses the directory also where this one ends before its schema is applied.
  */
 export function recordVersions(
   dataDir: string,
   now: { engine: string; database: string; schema?: string },
 ): void {
-  const before = readVersions(dataDir);
-  const after: Versions = {
+  const { schema = {}, program = {} } = readVersions(dataDir) ?? {};
+  writeVersions(dataDir, {
     layout: LAYOUT_VERSION,
     engine: now.engine,
-    schema: { ...before?.schema, ...(now.schema === undefined ? {} : { [now.database]: now.schema }) },
-  };
-  if (JSON.stringify(before) === JSON.stringify(after)) return;
+    schema: { ...schema, ...(now.schema === undefined ? {} : { [now.database]: now.schema }) },
+    program,
+  });
+}
+
+/**
+ * Records that a program begins to bring a database to its schema: until that is done, the schema is not known.
+ * @throws InfrasageError (exit 3) where a newer program has brought it to another one, or began to
+ */
+export function recordMigration(dataDir: string, database: string, program: string): void {
+  const before = readVersions(dataDir);
+  if (!before) return;
+  const last = before.program[database];
+  if (last !== undefined && compareNumbers(last, program, 3) > 0) {
+    throw new InfrasageError(
+      `the database ${database} was changed by infrasage ${last}, which is newer than this one, ${program}`,
+      { hint: 'update infrasage' },
+    );
+  }
+  const { [database]: _, ...schema } = before.schema;
+  writeVersions(dataDir, { ...before, schema, program: { ...before.program, [database]: program } });
+}
+
+/** Replaces the file as a whole. */
+function writeVersions(dataDir: string, after: Versions): void {
+  if (JSON.stringify(readVersions(dataDir)) === JSON.stringify(after)) return;
   const path = join(dataDir, 'infrasage.json');
   writeFileSync(`${path}.new`, `${JSON.stringify(after, null, 2)}\n`, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
@@ -80,9 +106,12 @@ function readVersions(dataDir: string): Versions | undefined {
   }
 }
 
-/** Order of two versions by year and release, the parts that change the files: 26.7.2.1 equals 26.7.9.4. */
-function compareVersions(a: string, b: string): number {
-  const [yearA = 0, releaseA = 0] = a.split('.').map(Number);
-  const [yearB = 0, releaseB = 0] = b.split('.').map(Number);
-  return yearA - yearB || releaseA - releaseB;
+/** Order of two versions by their first numbers. */
+function compareNumbers(a: string, b: string, numbers: number): number {
+  const [left, right] = [a, b].map((version) => version.split('.').map((part) => Number.parseInt(part, 10)));
+  for (let i = 0; i < numbers; i++) {
+    const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
-import { recordedSchema } from './data-dir.ts';
+import { programVersion } from '../version.ts';
+import { recordedSchema, recordMigration } from './data-dir.ts';
 import { fingerprint, type Migration, migrations, type View, views } from './schema.ts';
 import type { Store } from './store.ts';
 
@@ -27,6 +28,9 @@ const appliedRow = z.object({ version: z.number(), name: z.string(), checksum: z
 export async function migrate(store: Store, dataDir: string): Promise<string> {
   const wanted = fingerprint();
   if (recordedSchema(dataDir, store.database) === wanted) return wanted;
+  // Before anything is changed: where this ends half-way, an older program must not take the schema for its own,
+  // nor set back the views of a newer one.
+  recordMigration(dataDir, store.database, programVersion());
   await store.command('CREATE DATABASE IF NOT EXISTS {{db}}');
   await store.command(LEDGER);
   const applied = await store.query(
