@@ -3,8 +3,8 @@ import { HttpProblem } from './problem.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Set on routes whose body is a stream of any length: it may take any time, but must not pause for IDLE. */
-    streams?: boolean;
+    /** Tells requests whose body is a stream of any length: it may take any time, but must not pause for IDLE. */
+    streams?: (request: FastifyRequest) => boolean;
   }
 }
 
@@ -32,7 +32,7 @@ export const KEEP_ALIVE = 65_000;
 export function limitBodyTime(app: FastifyInstance, time: number): void {
   app.addHook('preParsing', async (request, reply, payload) => {
     const { raw } = request;
-    if (request.routeOptions.config.streams || raw.complete) return payload;
+    if (request.routeOptions.config.streams?.(request) || raw.complete) return payload;
     const timer = setTimeout(() => {
       reply.header('connection', 'close');
       // Whoever reads the body answers; where nobody does, there is nobody to answer to.

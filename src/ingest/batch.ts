@@ -145,7 +145,7 @@ async function nextBatch(
 ): Promise<Omit<Batch, 'head'>> {
   const offered = known ? input.take(known.bytes) : await input.lines();
   const whole = known !== undefined || offered[offered.length - 1] === LF || input.ended;
-  const scanned = whole ? scan(offered, firstLine, maxLine, known) : undefined;
+  const scanned = whole ? scanLines(offered, firstLine, maxLine, known) : undefined;
   const bytes = scanned ? input.take(scanned.bytes) : offered;
   const unfinished = bytes[bytes.length - 1] !== LF;
   if (scanned && known?.bytes === scanned.bytes)
@@ -207,7 +207,8 @@ function headOf(bytes: Uint8Array): string {
     .slice(0, 16);
 }
 
-type Scan = Pick<
+/** The lines of a buffer, and what is to be handed to the engine of them. */
+export type Scan = Pick<
   Batch,
   'firstLine' | 'sourceLines' | 'lines' | 'crlf' | 'blank' | 'cut' | 'pieces' | 'bytes'
 >;
@@ -243,7 +244,7 @@ async function longLine(
 /**
  * Counts the lines of a buffer, up to as many as a batch may have, and cuts out what is over the limit; of a committed batch the counts are known.
  */
-function scan(bytes: Uint8Array, firstLine: number, maxLine: number, known: KnownBatch | undefined): Scan {
+export function scanLines(bytes: Uint8Array, firstLine: number, maxLine: number, known?: KnownBatch): Scan {
   if (known?.committed) {
     const { lines, sourceLines } = known;
     return {

@@ -52,6 +52,10 @@ export interface IngestDeps {
   stop?: AbortSignal;
   /** Called after each batch, with the summary so far and the bytes read. */
   onProgress?: (summary: IngestSummary, bytesRead: number) => void;
+  /** Called with each batch of the input, known or new, before it is taken. */
+  onBatch?: (batch: Pick<Batch, 'previousKey' | 'key' | 'firstLine' | 'sourceLines' | 'lines'>) => void;
+  /** Called with each attempt of which it is not known what became: it is pending, if its intent was written. */
+  onUnsettled?: (entry: LedgerEntry) => void;
 }
 
 /**
@@ -122,11 +126,12 @@ class Run {
   /** Reads a source to its end; its last batches may still be under way. */
   async take(source: Source): Promise<void> {
     const { stop } = this.#deps;
-    const root = rootKey(this.#options);
+    const root = source.root ?? rootKey(this.#options);
     const { lookup } = this.#known;
     for await (const batch of cutBatches(source.read(stop), root, this.#options, lookup, this.#claimPlace)) {
       if (stop?.aborted && (!source.once || batch.unfinished)) return;
       this.#bytesRead += batch.bytes;
+      this.#deps.onBatch?.(batch);
       if (batch.known?.committed) await this.#skip(batch);
       else await this.#start(source, batch);
       if (this.#failure !== undefined) throw this.#failure;
@@ -170,25 +175,25 @@ class Run {
   /** Spools a batch and writes it in the background, no more at once than the store takes. */
   async #start(source: Source, { pieces, known, ...batch }: Batch): Promise<void> {
     const { store, now } = this.#deps;
-    const wanted = {
+    const attempt = (known?.attempt ?? 0) + 1;
+    const wanted: LedgerEntry = {
       ...batch,
-      attempt: (known?.attempt ?? 0) + 1,
+      batchId: batchId(batch.key, attempt),
+      attempt,
       source: source.name,
       once: source.once,
       spooled: pieces.reduce((sum, piece) => sum + piece.length, 0),
       owner: this.#owner,
       options: lineOptions(this.#options),
-      bindings: [],
+      bindings: source.boundTo == null ? [] : [{ line: batch.firstLine, tenant: source.boundTo }],
       receivedAt: now(),
     };
-    const id = batchId(wanted.key, wanted.attempt);
-    const path = await spool(store.spoolDir, { ...wanted, batchId: id }, pieces);
+    const path = await spool(store.spoolDir, wanted, pieces);
     while (this.#underWay.size >= store.parallelism) await Promise.race(this.#underWay);
     if (this.#failure !== undefined) return rm(path, { force: true });
     const held = this.#claim;
-    const totals = held
-      ? completeAttempt(store, await beginAttempt(store, held, wanted, now), { path, now })
-      : this.#judge({ ...wanted, batchId: id }, path);
+    if (held) await this.#intend(held, wanted);
+    const totals = held ? completeAttempt(store, wanted, { path, now }) : this.#judge(wanted, path);
     this.#claim = undefined;
     this.#writing.add(batch.key);
     this.#known.begun(batch, wanted);
@@ -200,6 +205,7 @@ class Run {
       .then(() => rm(path, { force: true }))
       .catch(async (error: unknown) => {
         this.#failure ??= error;
+        this.#deps.onUnsettled?.(wanted);
         // Recovery needs the spool file of what cannot be read again, and no other.
         if (!source.once) await rm(path, { force: true });
       })
@@ -209,6 +215,15 @@ class Run {
         this.#underWay.delete(writing);
       });
     this.#underWay.add(writing);
+  }
+
+  async #intend(held: Claim, wanted: LedgerEntry): Promise<void> {
+    try {
+      await beginAttempt(this.#deps.store, held, wanted, this.#deps.now);
+    } catch (error) {
+      this.#deps.onUnsettled?.(wanted);
+      throw error;
+    }
   }
 
   async #judge(wanted: LedgerEntry, path: string): Promise<BatchTotals> {

@@ -13,6 +13,10 @@ export interface Source {
   read(stop?: AbortSignal): AsyncIterable<Uint8Array>;
   /** Whether what was read of it cannot be read again. */
   once: boolean;
+  /** What its first batch is chained on; without it, what its options give, so that the same input is recognised. */
+  root?: string;
+  /** The tenant that its lines are bound to; without it, or null, they are bound to none. */
+  boundTo?: string | null;
 }
 
 const CHUNK = 1 << 20;

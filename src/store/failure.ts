@@ -37,6 +37,11 @@ export function storeFailure(error: unknown): InfrasageError {
   return new InfrasageError(`the engine said: ${firstSentence(message)}`, { cause: error });
 }
 
+/** Whether something failed for want of space on the disk. */
+export function isDiskFull(error: InfrasageError): boolean {
+  return error.message === KNOWN[DISK_FULL]?.message;
+}
+
 function firstSentence(message: string): string {
   const text =
     message

@@ -1,0 +1,140 @@
+import { InfrasageError } from '../errors.ts';
+import type { LineOptions } from '../store/store.ts';
+import { type GroupDeps, type Submission, writeGroup } from './group.ts';
+import type { Outcome } from './outcome.ts';
+import { Refusal } from './refusal.ts';
+
+/** Longest that records wait for others to be written with, unless all writers are busy. */
+export const GROUP_MS = 200;
+
+/**
+ * A group of this size is written as soon as a writer is free: much smaller
+ * ones would cost the fixed time of a statement too often (see BATCH_BYTES).
+ */
+const ENOUGH_BYTES = 8_000_000;
+const MOST_BYTES = 32_000_000;
+const MOST_LINES = 200_000;
+/** Tenants and lines over the limit are listed in the statement that writes a group. */
+const MOST_TENANTS = 500;
+const MOST_TENANT_BYTES = 48_000;
+const MOST_CUT = 1_000;
+const MOST_REQUESTS = 10_000;
+
+interface Waiting extends Submission {
+  bytes: number;
+  /** When its group must begin, in the clock of performance.now(). */
+  due: number;
+  resolve(outcome: Outcome): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Collects the records of requests into groups, and answers each request when
+ * its group is committed. A group begins when its first record has waited for
+ * GROUP_MS or when there is enough for one, as soon as a writer is free; so
+ * many small requests make few parts, and large ones do not wait.
+ */
+export class Collector {
+  readonly #options: LineOptions;
+  readonly #deps: GroupDeps;
+  readonly #underWay = new Set<Promise<void>>();
+  #queue: Waiting[] = [];
+  #queuedBytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: LineOptions, deps: GroupDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /**
+   * What became of the records; resolves when they are durable.
+   * @throws InfrasageError that says whether anything is stored
+   */
+  add(submission: Submission): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw new Refusal('busy', 'the server is stopping', { hint: 'send it again later' });
+      const bytes = submission.scan.pieces.reduce((sum, piece) => sum + piece.length, 0);
+      this.#queue.push({ ...submission, bytes, due: performance.now() + GROUP_MS, resolve, reject });
+      this.#queuedBytes += bytes;
+      this.#schedule();
+    });
+  }
+
+  /** Takes no more, and returns when all that was taken is answered. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#schedule();
+    while (this.#underWay.size > 0) await Promise.race(this.#underWay);
+  }
+
+  /** Begins the groups that are due. */
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    while (this.#underWay.size < this.#deps.store.parallelism) {
+      const [first] = this.#queue;
+      if (!first) return;
+      const wait = first.due - performance.now();
+      if (wait > 0 && this.#queuedBytes < ENOUGH_BYTES && !this.#closed) {
+        this.#timer = setTimeout(() => this.#schedule(), wait);
+        return;
+      }
+      this.#begin(this.#take());
+    }
+  }
+
+  /** The next requests of the queue, as many as make a group. */
+  #take(): Waiting[] {
+    let bytes = 0;
+    let lines = 0;
+    let cut = 0;
+    let tenantBytes = 0;
+    const tenants = new Set<string | null>();
+    let taken = 0;
+    for (const { bytes: size, scan, boundTo } of this.#queue) {
+      bytes += size;
+      lines += scan.sourceLines;
+      cut += scan.cut.length;
+      if (!tenants.has(boundTo)) tenantBytes += Buffer.byteLength(boundTo ?? '');
+      tenants.add(boundTo);
+      const full =
+        bytes > MOST_BYTES ||
+        lines > MOST_LINES ||
+        cut > MOST_CUT ||
+        tenants.size > MOST_TENANTS ||
+        tenantBytes > MOST_TENANT_BYTES ||
+        taken >= MOST_REQUESTS;
+      if (full && taken > 0) break;
+      taken += 1;
+    }
+    const group = this.#queue.slice(0, taken);
+    this.#queue = this.#queue.slice(taken);
+    for (const { bytes: size } of group) this.#queuedBytes -= size;
+    return group;
+  }
+
+  #begin(group: readonly Waiting[]): void {
+    const writing = this.#write(group).finally(() => {
+      this.#underWay.delete(writing);
+      this.#schedule();
+    });
+    this.#underWay.add(writing);
+  }
+
+  async #write(group: readonly Waiting[]): Promise<void> {
+    let results: Map<Waiting, Outcome | InfrasageError>;
+    try {
+      results = await writeGroup(group, this.#options, this.#deps);
+    } catch (error) {
+      const words = error instanceof InfrasageError ? error.withKept('nothing of it is stored') : error;
+      for (const { reject } of group) reject(words);
+      return;
+    }
+    for (const [{ resolve, reject }, result] of results) {
+      if (result instanceof InfrasageError) reject(result);
+      else resolve(result);
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import { rm } from 'node:fs/promises';
+import { thisProcess } from '../store/process.ts';
+import { withRows } from '../store/row-lock.ts';
+import type { Store } from '../store/store.ts';
+import { type Claim, claim } from './claim.ts';
+import {
+  countBatch,
+  isWhole,
+  type LedgerEntry,
+  pendingBatches,
+  recordAbort,
+  recordCommit,
+  removeRows,
+} from './ledger.ts';
+import { recover } from './recover.ts';
+import { spoolPath } from './spool.ts';
+
+/**
+ * Batches of which it is open what became: those that an earlier process left
+ * behind, and those that failed in this one. A program that goes on must
+ * settle them before it writes anything more, or a batch could count beside
+ * the retry of its request.
+ */
+export class Unsettled {
+  readonly #store: Store;
+  readonly #now: () => Date;
+  readonly #entries = new Map<string, { entry: LedgerEntry; held: Claim | undefined }>();
+  #settling: Promise<void> = Promise.resolve();
+  #recovered = false;
+
+  constructor(store: Store, now: () => Date) {
+    this.#store = store;
+    this.#now = now;
+  }
+
+  /** @param held the claim of its place, where it is still held; released when it is settled */
+  add(entry: LedgerEntry, held?: Claim): void {
+    this.#entries.set(entry.batchId, { entry, held });
+  }
+
+  /**
+   * Settles what there is: a batch whose rows are all there is committed, the
+   * rows of any other are removed, and it is marked aborted.
+   * @throws InfrasageError (exit 3) where that cannot be done now, such as on a full disk
+   */
+  settle(): Promise<void> {
+    const mine = this.#settling.then(() => this.#settleAll());
+    // One at a time; a failure is for who asked.
+    this.#settling = mine.catch(() => {});
+    return mine;
+  }
+
+  async #settleAll(): Promise<void> {
+    if (!this.#recovered) {
+      await recover(this.#store, { owner: thisProcess(), now: this.#now });
+      this.#recovered = true;
+    }
+    for (const { entry, held } of this.#entries.values()) {
+      const place = held ?? (await claim(this.#store, entry));
+      try {
+        await this.#settleOne(entry);
+      } catch (error) {
+        this.#entries.set(entry.batchId, { entry, held: place });
+        throw error;
+      }
+      this.#entries.delete(entry.batchId);
+      await place.release();
+    }
+  }
+
+  async #settleOne(entry: LedgerEntry): Promise<void> {
+    const [pending] = await pendingBatches(this.#store, { batchId: entry.batchId });
+    if (pending) {
+      const found = await countBatch(this.#store, pending);
+      if (isWhole(pending, found)) {
+        await recordCommit(this.#store, pending, found, this.#now());
+      } else {
+        await withRows(this.#store, 'shared', () => removeRows(this.#store, pending));
+        await recordAbort(this.#store, pending, this.#now());
+      }
+    }
+    await rm(spoolPath(this.#store.spoolDir, entry), { force: true });
+  }
+}
