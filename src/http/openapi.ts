@@ -18,6 +18,7 @@ export async function describeApi(app: App): Promise<void> {
       },
       servers: [{ url: '/' }],
       tags: [
+        { name: 'telemetry', description: 'What is to be counted' },
         { name: 'usage', description: 'What was counted' },
         { name: 'alerts', description: 'What is to be told to whom, and what was' },
         { name: 'quota', description: 'What a month may hold' },
@@ -48,3 +49,6 @@ export function problems<Status extends number>(...statuses: Status[]) {
 
 /** What a route that needs a token says of it. */
 export const BY_TOKEN = [{ token: [] }];
+
+/** What a route that takes an API key too says of it. */
+export const BY_TOKEN_OR_KEY = [...BY_TOKEN, { key: [] }];

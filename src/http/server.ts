@@ -26,6 +26,7 @@ import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { quotaRoutes } from './routes/quota.ts';
 import { seriesRoutes } from './routes/series.ts';
+import { telemetryRoutes } from './routes/telemetry.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { serializerCompiler } from './serializer.ts';
 
@@ -111,6 +112,7 @@ export async function buildServer(parts: ServerParts): Promise<App> {
   seriesRoutes(app, parts);
   deadLetterRoutes(app, parts);
   dashboardRoutes(app);
+  await telemetryRoutes(app, parts);
   refuse();
   return app;
 }
