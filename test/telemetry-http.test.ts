@@ -1,6 +1,7 @@
 import { type ClientRequest, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
+import { Agent, fetch } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createKey } from '../src/access/keys.ts';
 import type { Role } from '../src/access/roles.ts';
@@ -12,6 +13,8 @@ import { type Desk, desk } from './helpers/telemetry.ts';
 let at: Desk;
 let app: App;
 let origin: string;
+/** Fewer connections than the server takes at all, however many requests. */
+const dispatcher = new Agent({ connections: 200 });
 
 beforeAll(async () => {
   at = await desk();
@@ -23,6 +26,7 @@ afterEach(async () => {
   await at.clear();
 });
 afterAll(async () => {
+  await dispatcher.close();
   await app.close();
   await at.remove();
 });
@@ -56,7 +60,8 @@ async function post(
       ...headers,
     } as Record<string, string>,
     duplex: 'half',
-  } as RequestInit);
+    dispatcher,
+  });
   const { status } = response;
   return {
     status,
