@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { type ClientRequest, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
@@ -91,7 +92,11 @@ describe('POST /api/v1/telemetry', () => {
   });
 
   test('takes an API key, and what curl -d sends without naming a type', async () => {
-    const { key } = await createKey(at.store, { tenantId: 'globex', name: '' }, new Date());
+    const { key } = await createKey(
+      at.store,
+      { tenantId: 'globex', name: '' },
+      { now: new Date(), random: randomBytes },
+    );
     const response = await fetch(origin + ONE, {
       method: 'POST',
       body: event({ tenant_id: undefined }),
