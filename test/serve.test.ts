@@ -88,6 +88,19 @@ describe('serve', () => {
     });
   });
 
+  test('the other commands work beside it, with the same figures, and a key is refused soon after it is revoked', async () => {
+    const line = 'usage --since 2026-04-01 --until 2026-04-10 --by service_id --tenant acme-corp';
+    expect(await box.json(line.split(' '))).toEqual(expected);
+    const { id, key } = await box.json<{ id: string; key: string }>(['keys', 'create', '--tenant', 'globex']);
+    const ask = async () =>
+      (await fetch(`${server.url}/api/v1/usage/summary`, { headers: { 'x-api-key': key } })).status;
+    let answer = await ask();
+    while (answer === 401) answer = await ask();
+    expect(answer).toBe(403);
+    await box.run(['keys', 'revoke', id]);
+    while (answer !== 401) answer = await ask();
+  });
+
   test('SIGTERM: what is under way is finished, the directory let go of, exit 0; no secret was logged', async () => {
     const headers = { authorization: `Bearer ${token}` };
     const kept = await fetch(`${server.url}/api/v1/usage/summary`, { headers });
