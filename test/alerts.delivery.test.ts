@@ -6,7 +6,7 @@ import { webhookFault } from '../src/alerts/channels/address.ts';
 import type { ChannelSettings, Sent } from '../src/alerts/channels/channel.ts';
 import { webhookChannel } from '../src/alerts/channels/webhook.ts';
 import type { Digest } from '../src/alerts/message.ts';
-import { type Sandbox, sandbox } from './helpers/cli.ts';
+import { type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
 import { type MailServer, mailServer, type Receiver, receiver, status } from './helpers/receivers.ts';
@@ -200,6 +200,27 @@ it('two checks at once send one message', async () => {
   for (const result of results) expect([0, 3]).toContain(result.status);
   await check();
   expect(mail.mails).toHaveLength(1);
+});
+
+it('serve evaluates and sends by itself; checks at once beside it send one message', async () => {
+  await alertsAt([80], ['--email', 'ops@acme.example']);
+  await box.run(['ingest', '--no-alerts'], { stdin: events(90) });
+  const serving = box.start(['serve', '--port', '0'], {
+    env: env({ INFRASAGE_JWT_SECRET: 'c0ffee'.repeat(11) }),
+  });
+  await until(() => mail.mails.length > 0 || serving.child.exitCode !== null);
+  expect(mail.mails).toHaveLength(1);
+
+  await box.json(['alerts', 'add', '95', '--slack'], { env: env() });
+  await box.run(['ingest', '--no-alerts'], { stdin: events(10, { value: 1 }) });
+  const results = await Promise.all([0, 1, 2].map(() => box.run(['alerts', 'check'], { env: env() })));
+  expect(results.map((result) => result.status)).toEqual([0, 0, 0]);
+  await until(() => http.received.length > 0);
+  serving.child.kill('SIGTERM');
+  const { status: ended, stderr } = await serving.done;
+  expect(ended).toBe(0);
+  expect(stderr).toContain('"msg":"alert: acme-corp has reached 80 % of its quota');
+  expect([mail.mails.length, http.received.length]).toEqual([1, 1]);
 });
 
 it('names that would be headers, mentions, markup or controls are neutralised in every channel', async () => {

@@ -248,7 +248,7 @@ describe('delivery', () => {
         .length;
     while ((await claimed()) !== 1) {}
     clock.now += 59_000;
-    expect(await checkAlerts(store, deps)).toMatchObject({ attempts: [], waiting: 1 });
+    expect(await checkAlerts(store, deps)).toMatchObject({ attempts: [], waiting: 0 });
     clock.now += 1_000;
     expect(await checkAlerts(store, deps)).toMatchObject({
       attempts: [{ attempt: 2, outcome: 'delivered' }],

@@ -13,8 +13,9 @@ export interface CheckResult extends Deliveries {
   fired: Firing[];
 }
 
-/** Months before the current one that late events may still make fire. */
-const PAST_MONTHS = 12;
+/** Months before the current one that are evaluated: late events may still make them fire. */
+export const ALL_MONTHS = 12;
+export const THIS_MONTH = 0;
 
 /**
  * Evaluates every alert, records what fires, and sends what is to be sent,
@@ -22,27 +23,40 @@ const PAST_MONTHS = 12;
  * interrupted, a threshold fires once.
  * @throws InfrasageError (exit 3) where the store fails; never for a message that could not be sent
  */
-export async function checkAlerts(store: Store, deps: DeliveryDeps): Promise<CheckResult> {
+export async function checkAlerts(
+  store: Store,
+  deps: DeliveryDeps,
+  pastMonths = ALL_MONTHS,
+): Promise<CheckResult> {
   const alerts = await listAlerts(store, null);
   const fired =
-    alerts.length === 0 ? [] : await store.exclusively('alerts', () => evaluate(store, alerts, deps.now()));
+    alerts.length === 0
+      ? []
+      : await store.exclusively('alerts', () => evaluate(store, alerts, { now: deps.now(), pastMonths }));
   return { fired, ...(await deliverDue(store, deps)) };
 }
 
-async function evaluate(store: Store, alerts: readonly Alert[], now: Date): Promise<Firing[]> {
+/** The moment of an evaluation, and how far back it looks. */
+interface Scope {
+  now: Date;
+  pastMonths: number;
+}
+
+async function evaluate(store: Store, alerts: readonly Alert[], scope: Scope): Promise<Firing[]> {
+  const { now } = scope;
   const onUsage = alerts.filter((alert): alert is UsageAlert => alert.kind === 'usage');
   const onSilence = alerts.filter((alert): alert is SilenceAlert => alert.kind === 'silence');
   const found = [
-    ...(await usageFirings(store, onUsage, now)),
+    ...(await usageFirings(store, onUsage, scope)),
     ...(await silenceFirings(store, onSilence, now)),
   ];
   return recordFirings(store, found, now);
 }
 
-async function usageFirings(store: Store, alerts: readonly UsageAlert[], now: Date) {
+async function usageFirings(store: Store, alerts: readonly UsageAlert[], { now, pastMonths }: Scope) {
   if (alerts.length === 0) return [];
   const quotas = await readQuotas(store);
-  const first = firstMonth(quotas, now);
+  const first = firstMonth(quotas, { now, pastMonths });
   if (!first) return [];
   const usage = await monthUsage(store, { since: first.period.start });
   const fired = await firedUsage(store, first.name);
@@ -50,10 +64,10 @@ async function usageFirings(store: Store, alerts: readonly UsageAlert[], now: Da
 }
 
 /** The earliest month that has to be looked at: there was no quota before. */
-function firstMonth(quotas: Quotas, now: Date) {
+function firstMonth(quotas: Quotas, { now, pastMonths }: Scope) {
   const [earliest] = quotas.history.map(({ at }) => at).sort((a, b) => a.getTime() - b.getTime());
   if (!earliest) return undefined;
-  const horizon = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - PAST_MONTHS, 1));
+  const horizon = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - pastMonths, 1));
   const from = earliest < horizon ? horizon : earliest < now ? earliest : now;
   return monthOf(from);
 }

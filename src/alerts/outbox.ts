@@ -40,7 +40,7 @@ export interface DeliveryDeps {
 export interface Deliveries {
   /** Attempts of this run. */
   attempts: (Attempt & { target: string })[];
-  /** Messages that are not delivered and wait for their next attempt, this run's failures among them. */
+  /** Messages that are not delivered and wait for their next attempt, this run's failures among them; not those that another is sending. */
   waiting: number;
 }
 
@@ -110,19 +110,22 @@ export async function deliver(
   await Promise.all(
     open.map((message) =>
       limits[message.channel]?.(async () => {
-        const attempt = await attemptOne(store, message, deps);
-        if (attempt) done.attempts.push({ ...attempt, target: message.target });
-        if (!attempt || attempt.outcome === 'failed') done.waiting += 1;
+        const found = await attemptOne(store, message, deps);
+        if (typeof found === 'object') done.attempts.push({ ...found, target: message.target });
+        if (found === 'not due' || (typeof found === 'object' && found.outcome === 'failed'))
+          done.waiting += 1;
       }),
     ),
   );
   return done;
 }
 
-/** @returns what became of it; undefined where it is not due, or another has claimed it */
-async function attemptOne(store: Store, message: Message, deps: DeliveryDeps): Promise<Attempt | undefined> {
+/** Why a message is not tried now: it failed a moment ago, or another has it. */
+type Untried = 'not due' | 'elsewhere';
+
+async function attemptOne(store: Store, message: Message, deps: DeliveryDeps): Promise<Attempt | Untried> {
   const claimed = await store.exclusively('alert deliveries', () => claim(store, message, deps.now()));
-  if (!claimed || claimed.outcome === 'expired') return claimed;
+  if (typeof claimed === 'string' || claimed.outcome === 'expired') return claimed;
   const signal = AbortSignal.timeout(SEND_MS);
   const sent = await deps.channels[message.channel].send(message.digest, message.target, {
     now: deps.now(),
@@ -143,16 +146,16 @@ async function claim(
   store: Store,
   { digest, channel, firedAt }: Message,
   now: Date,
-): Promise<Attempt | undefined> {
+): Promise<Attempt | Untried> {
   const before = (await lastAttempts(store, [digest.id])).get(digest.id);
-  if (isSettled(before)) return undefined;
+  if (isSettled(before)) return 'elsewhere';
   const of = { messageId: digest.id, channel, attempt: (before?.attempt ?? 0) + 1, startedAt: now };
   if (now.getTime() - firedAt.getTime() > TRIED_FOR_MS) {
     const expired: Attempt = { ...of, outcome: 'expired', detail: 'not delivered in 72 hours', nextAt: now };
     await record(store, expired, 2);
     return expired;
   }
-  if (before && before.nextAt > now) return undefined;
+  if (before && before.nextAt > now) return before.outcome === 'sending' ? 'elsewhere' : 'not due';
   const attempt: Attempt = {
     ...of,
     outcome: 'sending',

@@ -1,7 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
 import { KeyRing } from '../access/keys.ts';
 import { tokenVerifier } from '../access/tokens.ts';
 import { channelSettings } from '../alerts/channels/settings.ts';
+import type { CheckResult } from '../alerts/check.ts';
+import { headline } from '../alerts/message.ts';
+import { watchAlerts } from '../alerts/watch.ts';
 import { readServerSettings } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import { listen, stop } from '../http/listen.ts';
@@ -28,11 +32,12 @@ export const configure: CommandModule['configure'] = (command, act) => {
     );
     try {
       const store = await context.storeToShare();
+      const logger = createLogger(io.stderr, settings.logLevel);
       const app = await buildServer({
         store,
         now: io.now,
         newId: randomUUID,
-        logger: createLogger(io.stderr, settings.logLevel),
+        logger,
         tokens,
         keys: new KeyRing(store),
         random: randomBytes,
@@ -41,14 +46,28 @@ export const configure: CommandModule['configure'] = (command, act) => {
       });
       const address = await listen(app, settings);
       await context.say(`listening on ${address}; Ctrl-C stops`);
+      const watching = watchAlerts(store, await context.alertDeps(), {
+        signal: interrupt.signal,
+        onResult: (result) => logAlerts(logger, result),
+        onError: (err) => logger.error({ err }, 'the alerts could not be evaluated'),
+      });
       await interrupted(interrupt.signal);
       await stop(app);
+      await watching;
       return EXIT.ok;
     } finally {
       interrupt.dispose();
     }
   });
 };
+
+function logAlerts(logger: Logger, { fired, attempts }: CheckResult): void {
+  for (const firing of fired) {
+    logger.warn({ alert: firing.id, tenant_id: firing.tenantId }, `alert: ${headline(firing)}`);
+  }
+  for (const { channel, outcome, detail } of attempts)
+    logger.info({ channel, outcome, detail }, 'alert sent');
+}
 
 async function interrupted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
