@@ -9,6 +9,7 @@ import { channelSettings } from '../src/alerts/channels/settings.ts';
 import { checkAlerts } from '../src/alerts/check.ts';
 import { setQuota } from '../src/alerts/quotas.ts';
 import type { App } from '../src/http/app.ts';
+import { DASHBOARD_PATHS } from '../src/http/routes/dashboard.ts';
 import type { Store } from '../src/store/store.ts';
 import { as, NOW, openStore, server } from './helpers/api.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
@@ -46,6 +47,9 @@ const ROUTES: Record<string, Case> = {
   'GET /healthz': { roles: PUBLIC, ofTenant: false },
   'GET /readyz': { roles: PUBLIC, ofTenant: false },
   'GET /openapi.json': { roles: PUBLIC, ofTenant: false },
+  ...Object.fromEntries(
+    DASHBOARD_PATHS.map((path) => [`GET ${path}`, { roles: PUBLIC, ofTenant: false } as const]),
+  ),
   'GET /metrics': { roles: ['super-admin', 'system'], ofTenant: false },
   'GET /api/v1/usage/breakdown': { roles: READERS, ofTenant: true, query: 'since=90d&group_by=service_id' },
   'GET /api/v1/usage/series': {
@@ -56,6 +60,8 @@ const ROUTES: Record<string, Case> = {
   },
   'GET /api/v1/dlq/summary': { roles: READERS, ofTenant: true },
   'GET /api/v1/usage/summary': { roles: READERS, ofTenant: true, query: 'month=2024-03' },
+  'GET /api/v1/usage/series': { roles: READERS, ofTenant: true, query: 'since=30d' },
+  'GET /api/v1/dlq/summary': { roles: READERS, ofTenant: true, query: 'since=90d' },
   'GET /api/v1/usage/alerts': { roles: READERS, ofTenant: true },
   'POST /api/v1/usage/alerts': {
     roles: SETTERS,

@@ -2,8 +2,9 @@ import { execFile } from 'node:child_process';
 import { createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Running, type Sandbox, sandbox, until, withDataDir } from './helpers/cli.ts';
+import { type Sandbox, sandbox, withDataDir } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
+import { type Serving, serve } from './helpers/serve.ts';
 
 const SECRET = 'c0ffee'.repeat(11);
 const ENV = { INFRASAGE_JWT_SECRET: SECRET };
@@ -14,21 +15,9 @@ const BREAKDOWN = `curl http://localhost:8080/api/v1/usage/breakdown -H "Authori
 const ALERT = `curl -X POST http://localhost:8080/api/v1/usage/alerts -H "Authorization: Bearer $ADMIN_JWT" \\
   -d '{"threshold_percent": 80, "notify_email": "billing@mycompany.com", "notify_slack": true}'`;
 
-/** A running server: what it has said, and where it listens. */
-async function serve(box: Sandbox, env: Record<string, string> = {}) {
-  const running = box.start(['serve', '--port', '0'], { env: { ...ENV, ...env } });
-  let said = '';
-  running.child.stderr?.on('data', (chunk: Buffer) => {
-    said += chunk.toString();
-  });
-  const address = () => /listening on (http:\/\/127\.0\.0\.1:\d+)/.exec(said)?.[1];
-  await until(() => address() !== undefined || running.child.exitCode !== null);
-  return { ...running, url: address() ?? '', said: () => said };
-}
-
 describe('serve', () => {
   let box: Sandbox;
-  let server: Running & { url: string; said: () => string };
+  let server: Serving;
   let token: string;
   let apiKey: string;
   let expected: Record<string, unknown>;
@@ -68,7 +57,7 @@ describe('serve', () => {
       '--name',
       'edge',
     ]));
-    server = await serve(box);
+    server = await serve(box, ENV);
   });
   afterAll(() => box.remove());
 

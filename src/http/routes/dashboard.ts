@@ -30,6 +30,9 @@ const FILES: readonly { path: string; type: keyof typeof TYPES; file: URL | stri
   { path: '/assets/uPlot.min.css', type: 'css', file: packages.resolve('uplot/dist/uPlot.min.css') },
 ];
 
+/** The paths of the dashboard. */
+export const DASHBOARD_PATHS = FILES.map(({ path }) => path);
+
 /**
  * Scripts, styles and data from this server alone; no script ever comes from text, and no form is ever sent, so
  * that a token that was typed in cannot end up in an address.

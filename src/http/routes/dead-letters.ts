@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { may } from '../../access/roles.ts';
-import { tenantId } from '../../config.ts';
 import { isoTime, parsePeriod } from '../../period.ts';
 import { causeJson, countLetters } from '../../reports/dead-letters.ts';
 import type { Store } from '../../store/store.ts';
@@ -8,6 +7,7 @@ import type { App } from '../app.ts';
 import { principalOf, tenantOf } from '../auth.ts';
 import { BY_TOKEN, problems } from '../openapi.ts';
 import { count64 } from '../serializer.ts';
+import { tenantParameter } from './tenant-query.ts';
 
 const causes = z.array(
   z.object({ error: z.string().describe('the code'), lines: count64, last_received_at: z.string() }),
@@ -27,7 +27,7 @@ export function deadLetterRoutes(app: App, { store, now }: { store: Store; now: 
         querystring: z.strictObject({
           since: z.string().max(64).default('24h').describe('start, inclusive, as of the breakdown'),
           until: z.string().max(64).optional().describe('end, exclusive; default now'),
-          tenant_id: tenantId.optional().describe('the tenant; only a super-admin may name one'),
+          tenant_id: tenantParameter,
         }),
         response: {
           200: z.object({

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { tenantId } from '../../config.ts';
 import { isoTime, parsePeriod } from '../../period.ts';
 import { STEP_LENGTH, STEPS, usageSeries } from '../../reports/series.ts';
 import type { Store } from '../../store/store.ts';
@@ -8,6 +7,7 @@ import { tenantOf } from '../auth.ts';
 import { BY_TOKEN, problems } from '../openapi.ts';
 import { HttpProblem } from '../problem.ts';
 import { count64 } from '../serializer.ts';
+import { tenantParameter } from './tenant-query.ts';
 
 /** Most steps of one answer: hours of twelve weeks, days of five years. */
 const MOST_STEPS = 2_016;
@@ -27,10 +27,11 @@ export function seriesRoutes(app: App, { store, now }: { store: Store; now: () =
           since: z.string().max(64).default('24h').describe('start, inclusive, as of the breakdown'),
           until: z.string().max(64).optional().describe('end, exclusive; default now'),
           step: z.enum(STEPS).default('hour').describe('UTC'),
-          tenant_id: tenantId.optional().describe('the tenant; only a super-admin may name one'),
+          tenant_id: tenantParameter,
         }),
         response: {
           200: z.object({
+            tenant_id: z.string(),
             period: z.object({ start: z.string(), end: z.string() }),
             step: z.enum(STEPS),
             points: z
@@ -57,8 +58,14 @@ export function seriesRoutes(app: App, { store, now }: { store: Store; now: () =
           `the period is longer than ${MOST_STEPS} steps; ask for days, or a shorter one`,
         );
       }
-      const points = await usageSeries(store, { tenantId: tenantOf(request, tenant_id), period, step });
-      return { period: { start: isoTime(period.start), end: isoTime(period.end) }, step, points };
+      const tenant = tenantOf(request, tenant_id);
+      const points = await usageSeries(store, { tenantId: tenant, period, step });
+      return {
+        tenant_id: tenant,
+        period: { start: isoTime(period.start), end: isoTime(period.end) },
+        step,
+        points,
+      };
     },
   );
 }
