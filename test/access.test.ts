@@ -60,8 +60,6 @@ const ROUTES: Record<string, Case> = {
   },
   'GET /api/v1/dlq/summary': { roles: READERS, ofTenant: true },
   'GET /api/v1/usage/summary': { roles: READERS, ofTenant: true, query: 'month=2024-03' },
-  'GET /api/v1/usage/series': { roles: READERS, ofTenant: true, query: 'since=30d' },
-  'GET /api/v1/dlq/summary': { roles: READERS, ofTenant: true, query: 'since=90d' },
   'GET /api/v1/usage/alerts': { roles: READERS, ofTenant: true },
   'POST /api/v1/usage/alerts': {
     roles: SETTERS,
