@@ -24,7 +24,8 @@ import { beside, sharing } from './helpers/sharing.ts';
 
 const SMALL_BATCHES = ['--batch-bytes', '60000', '--max-line', '20000'];
 
-describe('a command beside a process that shares the data directory', () => {
+// Dozens of processes each.
+describe('a command beside a process that shares the data directory', { timeout: 300_000 }, () => {
   let box: Sandbox;
   let alone: Sandbox;
   beforeEach(() => {
