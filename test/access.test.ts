@@ -30,7 +30,14 @@ interface Case {
   body?: object;
   /** What an answer about a tenant holds, where it does not name it. */
   shows?: Record<string, string>;
+  /** The answer of one who may; 200 or 201 unless it is given. */
+  status?: number;
+  /** Whether an API key will do. */
+  byKey?: true;
 }
+
+/** Who may send telemetry. */
+const SENDERS: Role[] = ['operator', 'admin', 'super-admin', 'system'];
 
 /** The files of the dashboard: they hold no data. */
 const FILES = [
@@ -75,6 +82,9 @@ const ROUTES: Record<string, Case> = {
   'GET /api/v1/usage/quota': { roles: READERS, ofTenant: true },
   'PUT /api/v1/usage/quota': { roles: SETTERS, ofTenant: true, body: { monthly_bytes: 5_000_000 } },
   'DELETE /api/v1/usage/quota': { roles: SETTERS, ofTenant: true },
+  // An event that breaks a rule: nothing is stored that the other routes would show.
+  'POST /api/v1/telemetry': { roles: SENDERS, ofTenant: false, body: {}, status: 422, byKey: true },
+  'POST /api/v1/telemetry/batch': { roles: SENDERS, ofTenant: false, body: [{}], status: 422, byKey: true },
 };
 
 /** Where the default alerts are sent: no tenant's business. */
@@ -172,7 +182,8 @@ describe('every route', () => {
   });
 
   describe.each(Object.entries(ROUTES))('%s', (route, entry) => {
-    const { roles, ofTenant } = entry;
+    const { roles, ofTenant, byKey: sends } = entry;
+    const fine = entry.status === undefined ? [200, 201] : [entry.status];
     beforeAll(reset);
     beforeEach(async () => {
       if (!route.startsWith('GET ')) await reset();
@@ -181,7 +192,7 @@ describe('every route', () => {
     test.each(ROLES)('as %s, for its own tenant', async (role) => {
       const answer = await app.inject({ ...request(route, entry), headers: await as(role) });
       const allowed = roles === PUBLIC || roles.includes(role);
-      expect([200, 201].includes(answer.statusCode), answer.body).toBe(allowed);
+      expect(fine.includes(answer.statusCode), answer.body).toBe(allowed);
       if (!allowed) expect(answer.json()).toMatchObject({ status: 403 });
       expect(holds(JSON.stringify(answer.headers) + answer.body, FOREIGN, entry)).toEqual([]);
       if (allowed && ofTenant) expect(holds(answer.body, OWN, entry)).not.toEqual([]);
@@ -196,7 +207,7 @@ describe('every route', () => {
         return;
       }
       const allowed = role === 'super-admin';
-      expect([200, 201].includes(answer.statusCode), answer.body).toBe(allowed);
+      expect(fine.includes(answer.statusCode), answer.body).toBe(allowed);
       if (!allowed) expect(answer.json()).toMatchObject({ status: 403 });
       const text = JSON.stringify(answer.headers) + answer.body;
       expect(holds(text, allowed ? OWN : FOREIGN, entry)).toEqual([]);
@@ -208,7 +219,7 @@ describe('every route', () => {
         app.inject({ ...request(route, entry), headers }),
       );
       expect((await without)?.statusCode).toBe(roles === PUBLIC ? 200 : 401);
-      expect((await byKey)?.statusCode).toBe(roles === PUBLIC ? 200 : 403);
+      expect((await byKey)?.statusCode).toBe(sends ? entry.status : roles === PUBLIC ? 200 : 403);
     });
 
     test('by a method that it does not take', async () => {

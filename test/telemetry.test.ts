@@ -422,7 +422,8 @@ describe('where writing fails', () => {
     state.store = new Proxy(store, {
       get(target, name) {
         if (name === 'insert') {
-          return (...args: Parameters<Store['insert']>) => run(args[0], () => target.insert(...args));
+          return (...args: Parameters<Store['insert']>) =>
+            run(`${args[0]} ${args[1]?.state ?? ''}`.trim(), () => target.insert(...args));
         }
         if (name === 'writeBatch') {
           return (...args: Parameters<Store['writeBatch']>) => run('lines', () => target.writeBatch(...args));
@@ -440,6 +441,9 @@ describe('where writing fails', () => {
   test.each([
     ['the keys', 'infrasage_idempotency_keys', 'before', 0],
     ['the keys', 'infrasage_idempotency_keys', 'after', 0],
+    ['the intent', 'infrasage_ingest_batches pending', 'before', 0],
+    ['the intent', 'infrasage_ingest_batches pending', 'after', 0],
+    ['the commit', 'infrasage_ingest_batches committed', 'after', 1],
     ['the lines', 'lines', 'before', 0],
     ['the lines', 'lines', 'after', 1],
   ] as const)(
@@ -461,23 +465,24 @@ describe('where writing fails', () => {
     },
   );
 
-  test.each(['before', 'after'] as const)(
-    'and settling too (%s), nothing more is written until it is settled, and a retry counts once',
-    async (when) => {
-      const broken = failing((name) => name === 'infrasage_ingest_batches', when);
-      const telemetry = await at.restart(broken.store);
-      const body = `[${named('a')},${bad}]`;
-      await expect(telemetry.array(upload(body, { key: 'k' }))).rejects.toMatchObject({
-        kept: expect.stringMatching(/^it is not known yet whether/),
-      });
-      await expect(telemetry.one(upload(event()))).rejects.toMatchObject({ kept: 'nothing of it is stored' });
-      broken.mended = true;
-      expect(await telemetry.array(upload(body, { key: 'k' }))).toMatchObject({ queued: 1, failed: 1 });
-      expect(await at.number(EVENTS)).toBe(1);
-      expect(await at.number(METERED)).toBe(1);
-      await agrees();
-    },
-  );
+  test.each([
+    ['the lines and the abort', ['lines', 'infrasage_ingest_batches aborted']],
+    ['the lines and their removal', ['lines', 'mutate']],
+    ['the commit', ['infrasage_ingest_batches committed']],
+  ])('at %s, nothing more is written until it is settled, and a retry counts once', async (_, steps) => {
+    const broken = failing((name) => steps.includes(name), 'before');
+    const telemetry = await at.restart(broken.store);
+    const body = `[${named('a')},${bad}]`;
+    await expect(telemetry.array(upload(body, { key: 'k' }))).rejects.toMatchObject({
+      kept: expect.stringMatching(/^it is not known yet whether/),
+    });
+    await expect(telemetry.one(upload(event()))).rejects.toMatchObject({ kept: 'nothing of it is stored' });
+    broken.mended = true;
+    expect(await telemetry.array(upload(body, { key: 'k' }))).toMatchObject({ queued: 1, failed: 1 });
+    expect(await at.number(EVENTS)).toBe(1);
+    expect(await at.number(METERED)).toBe(1);
+    await agrees();
+  });
 
   test('in a stream, what is stored is said, and a retry counts once', async () => {
     let written = 0;
