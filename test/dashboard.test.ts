@@ -80,7 +80,7 @@ async function signIn(page: Page, given: string): Promise<void> {
 /** Until everything that was asked for is there. */
 async function loaded(page: Page): Promise<void> {
   await page.locator('#figures:not([aria-busy])').waitFor();
-  await page.getByRole('status').filter({ hasText: 'As of' }).waitFor();
+  await page.locator('#status').filter({ hasText: 'As of' }).waitFor();
 }
 
 async function signedIn(claims: Record<string, unknown> = {}, options: BrowserContextOptions = {}) {
@@ -370,7 +370,7 @@ describe.skipIf(NO_BROWSER)('the dashboard, in Chromium', () => {
     await page.keyboard.press('ArrowLeft');
     const told = await page.locator('#readout').textContent();
     expect(told).toMatch(/^\d{4}-\d\d-\d\d \d\d:00: [\d,]+/);
-    expect(await page.getByRole('status').textContent()).toBe(told);
+    expect(await page.locator('#told[role=status]').textContent()).toBe(told);
     await page.keyboard.press('Escape');
     expect(await page.locator('#readout').textContent()).toBe(whole);
     expect(await tab()).toMatchObject({ text: 'The chart as a table' });

@@ -23,6 +23,8 @@ const tenantForm = byId('tenant-form', HTMLFormElement);
 const tenantField = byId('tenant', HTMLInputElement);
 const chartBox = byId('chart', HTMLDivElement);
 const readout = byId('readout', HTMLParagraphElement);
+/** What is pointed at by key, for who does not see the chart. */
+const told = byId('told', HTMLParagraphElement);
 const choice = byId('choice', HTMLFormElement);
 
 /** The token in use; null while nobody is signed in. @type {string | null} */
@@ -81,6 +83,7 @@ function signOut(why) {
     'letters',
     'chart-table',
     'readout',
+    'told',
     'tenants',
     'role',
     'title',
@@ -187,7 +190,11 @@ async function load() {
   figures.removeAttribute('aria-busy');
   const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
   const unexpected = failures.find((error) => !(error instanceof NoAnswer));
-  if (unexpected) throw unexpected;
+  if (unexpected) {
+    status.textContent = '';
+    tell('The page could not show what came. Reload it.');
+    throw unexpected;
+  }
   if (failures.some(({ status }) => status === 401)) return signOut(refusal(given, 401, new Date()));
   status.textContent = failures.length > 0 ? '' : `As of ${new Date().toISOString().slice(11, 19)} UTC`;
   tell(...new Set(failures.map(({ message }) => `Not everything could be loaded: ${message}.`)));
@@ -251,7 +258,7 @@ function drawChart() {
     step: series.step,
     told: (i, byKey) => {
       readout.textContent = i === null ? whole : stepWords(grid, i, by);
-      if (byKey) status.textContent = readout.textContent;
+      if (byKey) told.textContent = readout.textContent;
     },
   });
 }
