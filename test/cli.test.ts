@@ -215,7 +215,7 @@ describe('the data directory', () => {
         const { status, stdout, stderr } = await box.run(['usage']);
         expect({ status, stdout }).toEqual({ status: 3, stdout: '' });
         expect(stderr).toMatch(
-          /^infrasage: the engine cannot open the data directory .* another program may have it/m,
+          /^infrasage: the data directory .* is in use by another program/m,
         );
         expect(stderr).not.toMatch(/^ +at /m);
       } finally {
