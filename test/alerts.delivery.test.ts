@@ -1,5 +1,8 @@
 import { createHmac } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { webhookFault } from '../src/alerts/channels/address.ts';
@@ -176,6 +179,41 @@ it('429 is taken at its word; a redirect is not followed', async () => {
     { detail: expect.stringContaining('answered 302, and redirects are not followed') },
   ]);
   expect(http.received.map(({ path }) => path)).not.toContain('/elsewhere');
+});
+
+it('an answer is nothing to trust: a pause for ever holds up nobody else, and a secret that is echoed is not shown', async () => {
+  await alertsAt([80], ['--slack']);
+  await box.json(
+    ['alerts', 'add', '90', ...WEBHOOK.map((part) => part.replace('/hook', `${http.url}/hook`))],
+    {
+      env: env(),
+    },
+  );
+  const echo = (response: ServerResponse) =>
+    response.writeHead(429, { 'retry-after': '1000000000000' }).end(`Cannot POST ${response.req.url}`);
+  http.answers.push(echo, echo);
+  const ingested = await box.run(['ingest'], { stdin: events(95), env: env() });
+  expect(ingested.stderr).toContain('2 messages are not delivered');
+  expect(ingested.stderr).toContain('the server answered 429: Cannot POST …');
+  expect(ingested.stderr).not.toMatch(/slack-secret|in-the-url/);
+  expect(await check()).toMatchObject({ status: 1, deliveries: [], waiting: 2 });
+});
+
+it('a mail server that says nothing does not keep the command from ending', async () => {
+  const silent = createServer(() => {});
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  await alertsAt([80], ['--email', 'ops@acme.example']);
+  const started = performance.now();
+  const { stderr } = await box.run(['ingest'], {
+    stdin: events(95),
+    env: env({ INFRASAGE_SMTP_URL: `smtp://127.0.0.1:${port}` }),
+  });
+  // Its own limit is minutes; the attempt's is ten seconds.
+  expect(performance.now() - started).toBeLessThan(60_000);
+  expect(stderr).toContain('1 message is not delivered');
+  silent.close();
 });
 
 it('a channel that never answers holds up neither the others nor the ingest', async () => {
@@ -386,6 +424,8 @@ describe('webhooks that a tenant sets', () => {
     ['https://[::ffff:10.0.0.1]/x', 'must not name the private address ::ffff:a00:1'],
     ['https://[fd00::1]/x', 'must not name the private address fd00::1'],
     ['https://0.0.0.0/', 'must not name the private address 0.0.0.0'],
+    ['https://[::2]/x', 'must not name the private address ::2'],
+    ['https://[4000::1]/x', 'must not name the private address 4000::1'],
     ['file:///etc/passwd', 'must be an https URL'],
     ['hooks.example', 'must be a URL'],
   ])('%s is refused', (url, fault) => {
@@ -397,6 +437,8 @@ describe('webhooks that a tenant sets', () => {
     expect(webhookFault('http://127.0.0.1:9000/', ['127.0.0.1:9000'])).toBeUndefined();
     expect(webhookFault('http://127.0.0.1:9001/', ['127.0.0.1:9000'])).toBeDefined();
     expect(webhookFault('http://Hooks.Internal./', ['hooks.internal'])).toBeUndefined();
+    expect(webhookFault('https://hooks.internal/', ['hooks.internal:443'])).toBeUndefined();
+    expect(webhookFault('https://[2606:4700::1]/', [])).toBeUndefined();
   });
 
   it('are not connected to where their name resolves to a private address', async () => {

@@ -9,7 +9,7 @@ import { parseMonth } from '../src/period.ts';
 const DAY = 86_400_000;
 const START = Date.parse('2026-08-20T00:00:00Z');
 const TENANTS = ['acme', 'globex', 'initech'];
-const CHANNELS = { email: null, slack: false, webhook: null, version: 1n };
+const CHANNELS = { email: null, slack: false, webhook: null, version: 1n, removedAt: null };
 
 /** What may happen, one after the other. */
 type Step =
@@ -90,7 +90,11 @@ class World {
 
   percents(tenantId: string, month: string): number[] {
     const end = parseMonth(month, new Date(this.now)).period.end.getTime();
-    const there = this.alerts.filter((alert) => end > this.now || alert.createdAt.getTime() < end);
+    const there = this.alerts.filter(({ createdAt, removedAt }) =>
+      end > this.now
+        ? removedAt === null
+        : createdAt.getTime() < end && (removedAt === null || removedAt.getTime() >= end),
+    );
     const own = there.filter((alert) => alert.tenantId === tenantId);
     return (own.length > 0 ? own : there.filter((alert) => alert.tenantId === '')).map((a) => a.percent);
   }
@@ -139,7 +143,8 @@ function apply(world: World, step: Step): void {
       return;
     }
     case 'add': {
-      if (world.alerts.some((a) => a.tenantId === step.tenant && a.percent === step.percent)) return;
+      if (world.alerts.some((a) => !a.removedAt && a.tenantId === step.tenant && a.percent === step.percent))
+        return;
       const id = `${step.tenant}-${step.percent}-${world.now}`;
       const createdAt = new Date(world.now);
       world.alerts.push({
@@ -153,9 +158,12 @@ function apply(world: World, step: Step): void {
       world.now += 1;
       return;
     }
-    case 'remove':
-      world.alerts.splice(step.index, 1);
+    case 'remove': {
+      const alert = world.alerts[step.index];
+      if (alert && !alert.removedAt) world.alerts[step.index] = { ...alert, removedAt: new Date(world.now) };
+      world.now += 1;
       return;
+    }
     case 'evaluate':
       evaluateAndCheck(world, step.crash);
   }
@@ -328,7 +336,8 @@ describe('silence alerts', () => {
             const isSilent: boolean = now - last >= 2 * HOURS && (silent || now - last < 7 * 24 * HOURS);
             const expected = isSilent === silent ? [] : [isSilent ? 'silent' : 'recovered'];
             expect(found.map(({ kind }) => kind)).toEqual(expected);
-            for (const { kind } of found) fired.push({ kind, alertId: 's', tenantId: 'acme' });
+            for (const { kind } of found)
+              fired.push({ kind, alertId: 's', tenantId: 'acme', lastEventAt: new Date(last) });
             silent = isSilent;
           }
         },

@@ -247,8 +247,9 @@ describe('delivery', () => {
       (await alertHistory(store, { since: new Date(0), tenantId: null, limit: 1 }))[0]?.messages[0]?.attempts
         .length;
     while ((await claimed()) !== 1) {}
-    clock.now += 59_000;
     expect(await checkAlerts(store, deps)).toMatchObject({ attempts: [], waiting: 0 });
+    clock.now += 59_000;
+    expect(await checkAlerts(store, deps)).toMatchObject({ attempts: [], waiting: 1 });
     clock.now += 1_000;
     expect(await checkAlerts(store, deps)).toMatchObject({
       attempts: [{ attempt: 2, outcome: 'delivered' }],

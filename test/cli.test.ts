@@ -214,9 +214,7 @@ describe('the data directory', () => {
         session.query('SELECT 1');
         const { status, stdout, stderr } = await box.run(['usage']);
         expect({ status, stdout }).toEqual({ status: 3, stdout: '' });
-        expect(stderr).toMatch(
-          /^infrasage: the data directory .* is in use by another program/m,
-        );
+        expect(stderr).toMatch(/^infrasage: the data directory .* is in use by another program/m);
         expect(stderr).not.toMatch(/^ +at /m);
       } finally {
         session.close();

@@ -14,6 +14,8 @@ interface Stored extends Channels {
   /** '' applies to every tenant that has no alerts of this kind of its own. */
   tenantId: string;
   createdAt: Date;
+  /** null: it is in force. */
+  removedAt: Date | null;
   /** Counts the changes of this alert; the row with the highest is in force. */
   version: bigint;
 }
@@ -36,7 +38,9 @@ export interface SilenceAlert extends Stored {
 
 export type Alert = UsageAlert | SilenceAlert;
 
-type Wanted<A extends Alert> = A extends Alert ? Omit<A, 'id' | 'version' | 'createdAt'> : never;
+type Wanted<A extends Alert> = A extends Alert
+  ? Omit<A, 'id' | 'version' | 'createdAt' | 'removedAt'>
+  : never;
 
 const alertRow = z
   .object({
@@ -49,6 +53,8 @@ const alertRow = z
     notify_slack: z.coerce.boolean(),
     notify_webhook: z.string(),
     created_at: utcTime,
+    changed_at: utcTime,
+    deleted: z.coerce.boolean(),
     version: uint64,
   })
   .transform((row): Alert => {
@@ -59,6 +65,7 @@ const alertRow = z
       slack: row.notify_slack,
       webhook: row.notify_webhook || null,
       createdAt: row.created_at,
+      removedAt: row.deleted ? row.changed_at : null,
       version: row.version,
     };
     return row.silent_seconds > 0
@@ -66,12 +73,19 @@ const alertRow = z
       : { kind: 'usage', ...stored, percent: row.threshold_percent };
   });
 
-/** The alerts in force, of one tenant or of all, by tenant and percent, those on silence last. */
-export async function listAlerts(store: Store, tenantId: string | null): Promise<Alert[]> {
+/**
+ * The alerts in force, of one tenant or of all, by tenant and percent, those on silence last.
+ * @param options.removed also those that were removed
+ */
+export async function listAlerts(
+  store: Store,
+  tenantId: string | null,
+  { removed = false }: { removed?: boolean } = {},
+): Promise<Alert[]> {
   return store.query(
-    `SELECT id, tenant_id, threshold_percent, silent_seconds, service_id, notify_email, notify_slack, notify_webhook, created_at, version
+    `SELECT id, tenant_id, threshold_percent, silent_seconds, service_id, notify_email, notify_slack, notify_webhook, created_at, changed_at, deleted, version
     FROM {{db}}.infrasage_alert_thresholds FINAL
-    WHERE NOT deleted ${tenantId === null ? '' : 'AND tenant_id = {tenant:String}'}
+    WHERE ${removed ? 'true' : 'NOT deleted'} ${tenantId === null ? '' : 'AND tenant_id = {tenant:String}'}
     ORDER BY tenant_id, silent_seconds > 0, threshold_percent, service_id, silent_seconds`,
     alertRow,
     { tenant: tenantId ?? '' },
@@ -100,9 +114,10 @@ export async function addAlert(
       ...wanted,
       id: before?.id ?? newId(),
       createdAt: before?.createdAt ?? now,
+      removedAt: null,
       version: (before?.version ?? 0n) + 1n,
     };
-    await put(store, alert, { deleted: false, now });
+    await put(store, alert, now);
     return { alert, updated: before !== undefined };
   });
 }
@@ -124,7 +139,7 @@ export async function removeAlert(
 ): Promise<Alert | undefined> {
   return store.exclusively('alerts', async () => {
     const found = findAlert(await listAlerts(store, tenantId), idOrPercent, tenantId ?? '');
-    if (found) await put(store, { ...found, version: found.version + 1n }, { deleted: true, now });
+    if (found) await put(store, { ...found, removedAt: now, version: found.version + 1n }, now);
     return found;
   });
 }
@@ -143,18 +158,14 @@ export function findAlert(
   idOrPercent: string,
   tenantId: string,
 ): Alert | undefined {
-  const percent = Number(idOrPercent.replace(/%$/, ''));
+  const percent = /^\d+(\.\d+)?%?$/.test(idOrPercent) ? Number.parseFloat(idOrPercent) : Number.NaN;
   return (
     alerts.find((alert) => alert.id === idOrPercent) ??
     alerts.find((alert) => alert.kind === 'usage' && alert.tenantId === tenantId && alert.percent === percent)
   );
 }
 
-async function put(
-  store: Store,
-  alert: Alert,
-  { deleted, now }: { deleted: boolean; now: Date },
-): Promise<void> {
+async function put(store: Store, alert: Alert, now: Date): Promise<void> {
   await store.insert('infrasage_alert_thresholds', {
     id: alert.id,
     tenant_id: alert.tenantId,
@@ -164,7 +175,7 @@ async function put(
     notify_email: alert.email ?? '',
     notify_slack: alert.slack ? 1 : 0,
     notify_webhook: alert.webhook ?? '',
-    deleted: deleted ? 1 : 0,
+    deleted: alert.removedAt === null ? 0 : 1,
     version: alert.version,
     created_at: sqlTime(alert.createdAt),
     changed_at: sqlTime(now),

@@ -13,7 +13,7 @@ export interface CheckResult extends Deliveries {
   fired: Firing[];
 }
 
-/** Months before the current one that are evaluated: late events may still make them fire. */
+/** Months before the current one that late events may still make fire. */
 export const ALL_MONTHS = 12;
 export const THIS_MONTH = 0;
 
@@ -23,29 +23,30 @@ export const THIS_MONTH = 0;
  * interrupted, a threshold fires once.
  * @throws InfrasageError (exit 3) where the store fails; never for a message that could not be sent
  */
-export async function checkAlerts(
-  store: Store,
-  deps: DeliveryDeps,
-  pastMonths = ALL_MONTHS,
-): Promise<CheckResult> {
-  const alerts = await listAlerts(store, null);
-  const fired =
-    alerts.length === 0
-      ? []
-      : await store.exclusively('alerts', () => evaluate(store, alerts, { now: deps.now(), pastMonths }));
+export async function checkAlerts(store: Store, deps: DeliveryDeps): Promise<CheckResult> {
+  const fired = await evaluateAlerts(store, { now: deps.now(), pastMonths: ALL_MONTHS });
   return { fired, ...(await deliverDue(store, deps)) };
 }
 
+/** Evaluates every alert and records what fires; sends nothing. */
+export async function evaluateAlerts(store: Store, scope: Scope): Promise<Firing[]> {
+  const alerts = await listAlerts(store, null, { removed: true });
+  return alerts.length === 0 ? [] : store.exclusively('alerts', () => evaluate(store, alerts, scope));
+}
+
 /** The moment of an evaluation, and how far back it looks. */
-interface Scope {
+export interface Scope {
   now: Date;
+  /** Months before the current one. */
   pastMonths: number;
 }
 
 async function evaluate(store: Store, alerts: readonly Alert[], scope: Scope): Promise<Firing[]> {
   const { now } = scope;
   const onUsage = alerts.filter((alert): alert is UsageAlert => alert.kind === 'usage');
-  const onSilence = alerts.filter((alert): alert is SilenceAlert => alert.kind === 'silence');
+  const onSilence = alerts.filter(
+    (alert): alert is SilenceAlert => alert.kind === 'silence' && alert.removedAt === null,
+  );
   const found = [
     ...(await usageFirings(store, onUsage, scope)),
     ...(await silenceFirings(store, onSilence, now)),
@@ -67,7 +68,9 @@ async function usageFirings(store: Store, alerts: readonly UsageAlert[], { now, 
 function firstMonth(quotas: Quotas, { now, pastMonths }: Scope) {
   const [earliest] = quotas.history.map(({ at }) => at).sort((a, b) => a.getTime() - b.getTime());
   if (!earliest) return undefined;
-  const horizon = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - pastMonths, 1));
+  // The month that has just ended is looked at for an hour more: its last events may be on their way.
+  const current = new Date(now.getTime() - 3_600_000);
+  const horizon = new Date(Date.UTC(current.getUTCFullYear(), current.getUTCMonth() - pastMonths, 1));
   const from = earliest < horizon ? horizon : earliest < now ? earliest : now;
   return monthOf(from);
 }

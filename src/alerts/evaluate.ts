@@ -79,7 +79,7 @@ export function evaluateUsage({
     if (period.start > now) continue;
     const over = period.end <= now;
     const quota = over ? quotas.of(of.tenantId, period.end) : quotas.of(of.tenantId);
-    const there = over ? alerts.filter((alert) => alert.createdAt < period.end) : alerts;
+    const there = alerts.filter((alert) => wasThere(alert, over ? period.end : null));
     for (const dimension of DIMENSIONS) {
       const limit = quota[dimension];
       if (limit === null) continue;
@@ -102,6 +102,12 @@ export function evaluateUsage({
       DIMENSIONS.indexOf(a.dimension) - DIMENSIONS.indexOf(b.dimension) ||
       a.alert.percent - b.alert.percent,
   );
+}
+
+/** Whether an alert was in force at a time; null: whether it is. */
+function wasThere({ createdAt, removedAt }: UsageAlert, at: Date | null): boolean {
+  if (at === null) return removedAt === null;
+  return createdAt < at && (removedAt === null || removedAt >= at);
 }
 
 /** Usage at which a share of a quota is reached: whole, so that no rounding makes it early. */

@@ -174,11 +174,21 @@ export async function firedUsage(store: Store, firstMonth: string): Promise<Fire
 export async function lastSilences(store: Store): Promise<LastSilence[]> {
   return store.query(
     // Of two at one time, the recovery is the later: a silence begins at an evaluation that finds none open.
-    `SELECT alert_id, tenant_id, argMax(kind, (fired_at, kind = 'recovered')) AS last
+    `SELECT alert_id, tenant_id, argMax(kind, (fired_at, kind = 'recovered')) AS last, max(last_event_at) AS event_at
     FROM {{db}}.infrasage_alert_firings WHERE kind IN ('silent', 'recovered')
     GROUP BY alert_id, tenant_id`,
     z
-      .object({ alert_id: z.string(), tenant_id: z.string(), last: z.enum(['silent', 'recovered']) })
-      .transform((row) => ({ kind: row.last, alertId: row.alert_id, tenantId: row.tenant_id })),
+      .object({
+        alert_id: z.string(),
+        tenant_id: z.string(),
+        last: z.enum(['silent', 'recovered']),
+        event_at: utcTime,
+      })
+      .transform((row) => ({
+        kind: row.last,
+        alertId: row.alert_id,
+        tenantId: row.tenant_id,
+        lastEventAt: row.event_at,
+      })),
   );
 }

@@ -30,13 +30,13 @@ function weight({ kind, usage }: Firing): number {
 export function headline({ tenantId, usage, silence, kind, firedAt }: Firing): string {
   const who = printable(tenantId);
   if (usage) {
-    const late = isOver(usage.month, firedAt) ? ', by events that came late' : '';
+    const late = isOver(usage.month, firedAt) ? ', a month that is over (late events)' : '';
     return `${who} has reached ${usage.percent} % of its ${usage.dimension === 'bytes' ? 'byte ' : ''}quota of ${usage.month}${late}`;
   }
   const service = silence?.serviceId ? `the service ${printable(silence.serviceId)} of ` : '';
-  return kind === 'silent'
-    ? `${service}${who} has sent nothing for ${span(silence?.seconds ?? 0)}`
-    : `${service}${who} is sending again`;
+  return kind === 'recovered'
+    ? `${service}${who} is sending again`
+    : `${service}${who} has sent nothing for ${span(silence?.seconds ?? 0)}`;
 }
 
 /**
@@ -47,9 +47,9 @@ export function headline({ tenantId, usage, silence, kind, firedAt }: Firing): s
 export function details({ usage, silence, kind, firedAt }: Firing): string {
   if (silence) {
     const last = isoTime(silence.lastEventAt);
-    return kind === 'silent'
-      ? `last event ${last}; alert after ${span(silence.seconds)} without events`
-      : `latest event ${last}`;
+    return kind === 'recovered'
+      ? `latest event ${last}`
+      : `last event ${last}; alert after ${span(silence.seconds)} without events`;
   }
   if (!usage) return '';
   const month = parseMonth(usage.month, firedAt);

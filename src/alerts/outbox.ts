@@ -1,8 +1,15 @@
 import { createHash } from 'node:crypto';
-import pLimit from 'p-limit';
+import pLimit, { type LimitFunction } from 'p-limit';
 import { z } from 'zod';
 import { type Store, sqlTime, utcTime } from '../store/store.ts';
-import { CHANNELS, type Channel, type ChannelName, SEND_MS, type Sent } from './channels/channel.ts';
+import {
+  CHANNELS,
+  type Channel,
+  type ChannelName,
+  SEND_MS,
+  type Sent,
+  TRIED_FOR_MS,
+} from './channels/channel.ts';
 import { type Firing, readFirings } from './firings.ts';
 import type { Digest } from './message.ts';
 
@@ -34,6 +41,8 @@ export interface DeliveryDeps {
   channels: Record<ChannelName, Channel>;
   /** From 0 to 1: spreads attempts. */
   random(): number;
+  /** Once given, no further attempt begins. */
+  enough?: AbortSignal;
 }
 
 /** What became of the messages there were to send. */
@@ -44,12 +53,10 @@ export interface Deliveries {
   waiting: number;
 }
 
-/** Messages are tried for this long. */
-export const TRIED_FOR_MS = 72 * 3_600_000;
 /** After this, an attempt without an outcome is taken for one whose process is gone. */
 const LEASE_MS = 6 * SEND_MS;
 const LONGEST_PAUSE_MS = 3_600_000;
-/** Attempts of a channel at one time. */
+/** Attempts at one host, and of e-mail, at one time. */
 const AT_ONCE = 4;
 
 /** The messages of firings: one for each evaluation and place. */
@@ -105,11 +112,18 @@ export async function deliver(
     messages.map(({ digest }) => digest.id),
   );
   const open = messages.filter(({ digest }) => !isSettled(last.get(digest.id)));
-  // A channel that does not answer takes its own time, not the others'.
-  const limits = Object.fromEntries(CHANNELS.map((name) => [name, pLimit(AT_ONCE)]));
-  await Promise.all(
+  // Who does not answer takes its own time, not the others'.
+  const limits = new Map<string, LimitFunction>();
+  const limitOf = ({ channel, target }: Message) => {
+    const key = `${channel} ${channel === 'webhook' && URL.canParse(target) ? new URL(target).host : ''}`;
+    const limit = limits.get(key) ?? pLimit(AT_ONCE);
+    limits.set(key, limit);
+    return limit;
+  };
+  // A fault of the store ends one message, and is told when the others are done.
+  const outcomes = await Promise.allSettled(
     open.map((message) =>
-      limits[message.channel]?.(async () => {
+      limitOf(message)(async () => {
         const found = await attemptOne(store, message, deps);
         if (typeof found === 'object') done.attempts.push({ ...found, target: message.target });
         if (found === 'not due' || (typeof found === 'object' && found.outcome === 'failed'))
@@ -117,6 +131,7 @@ export async function deliver(
       }),
     ),
   );
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   return done;
 }
 
@@ -124,6 +139,7 @@ export async function deliver(
 type Untried = 'not due' | 'elsewhere';
 
 async function attemptOne(store: Store, message: Message, deps: DeliveryDeps): Promise<Attempt | Untried> {
+  if (deps.enough?.aborted) return 'not due';
   const claimed = await store.exclusively('alert deliveries', () => claim(store, message, deps.now()));
   if (typeof claimed === 'string' || claimed.outcome === 'expired') return claimed;
   const signal = AbortSignal.timeout(SEND_MS);
@@ -155,7 +171,7 @@ async function claim(
     await record(store, expired, 2);
     return expired;
   }
-  if (before && before.nextAt > now) return before.outcome === 'sending' ? 'elsewhere' : 'not due';
+  if (before && before.nextAt > now) return isBeingSent(before, now) ? 'elsewhere' : 'not due';
   const attempt: Attempt = {
     ...of,
     outcome: 'sending',
@@ -164,6 +180,11 @@ async function claim(
   };
   await record(store, attempt, 1);
   return attempt;
+}
+
+/** Whether an attempt is under way; one that has taken far longer than it may was left by a process that is gone. */
+function isBeingSent({ outcome, startedAt }: Attempt, now: Date): boolean {
+  return outcome === 'sending' && now.getTime() - startedAt.getTime() < 2 * SEND_MS;
 }
 
 function isSettled(attempt: Attempt | undefined): boolean {

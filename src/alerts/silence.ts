@@ -25,6 +25,7 @@ export interface LastSilence {
   kind: 'silent' | 'recovered';
   alertId: string;
   tenantId: string;
+  lastEventAt: Date;
 }
 
 /** Who has sent nothing for this long, or twice what its alert says where that is more, is taken for gone, not for silent. */
@@ -56,7 +57,7 @@ export function evaluateSilence({
         const firing = (kind: SilenceFiring['kind']): SilenceFiring => ({
           ...{ kind, id: idOf(kind, alert.id, tenantId, at), tenantId, alert, lastEventAt: at },
         });
-        if (before?.kind === 'silent') return silent ? [] : [firing('recovered')];
+        if (before?.kind === 'silent') return !silent && at > before.lastEventAt ? [firing('recovered')] : [];
         return silent && age < sendingMs(alert) ? [firing('silent')] : [];
       }),
   );

@@ -65,7 +65,8 @@ export function configure(command: Command, act: Act): void {
  */
 export async function checkAfterIngest(context: Context): Promise<void> {
   try {
-    const result = await checkAlerts(await context.unsettledStore(), await context.alertDeps());
+    const deps = { ...(await context.alertDeps()), enough: AbortSignal.timeout(BEGIN_MS) };
+    const result = await checkAlerts(await context.unsettledStore(), deps);
     for (const line of [...firedLines(result), ...waitingLines(result)]) {
       if (line !== NOTHING) await context.say(line);
     }
@@ -74,6 +75,9 @@ export async function checkAfterIngest(context: Context): Promise<void> {
     await context.say(`the alerts could not be evaluated (${why}): run infrasage alerts check`);
   }
 }
+
+/** After an ingest, messages that have not begun to be sent by then are left to the next evaluation. */
+const BEGIN_MS = 3_000;
 
 const NOTHING = 'No alert has fired.';
 

@@ -4,7 +4,7 @@ import type { Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { type Billing, billing, billingJson } from '../reports/billing.ts';
 import { type CommandModule, examples } from './command.ts';
-import { limitLines } from './limits.ts';
+import { alertLines } from './limits.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command.option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one');
@@ -39,7 +39,7 @@ function billingReport(found: Billing, now: Date): Report {
     ...(open
       ? [`Projected for the whole month at this pace: ${plural(total.projected_events, 'event')}`]
       : []),
-    ...limitLines(found.limits),
+    ...alertLines(found),
   ];
   return {
     data: billingJson(found),

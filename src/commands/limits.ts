@@ -1,11 +1,26 @@
+import type { UsageAlert } from '../alerts/alerts.ts';
 import type { LimitStatus } from '../alerts/status.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
 
 /** Limits that are written out; of more, the number is given. */
 const MOST_LINES = 10;
 
-/** How tenants stand against their quotas and thresholds, a line each. */
-export function limitLines(limits: readonly LimitStatus[]): string[] {
+/** How tenants stand against their quotas and thresholds, a line each; of thresholds without a quota, that there are some. */
+export function alertLines({
+  limits,
+  thresholds,
+}: {
+  limits: readonly LimitStatus[];
+  thresholds: readonly UsageAlert[];
+}): string[] {
+  if (limits.length === 0 && thresholds.length > 0) {
+    const percents = [...new Set(thresholds.map(({ percent }) => `${percent} %`))].join(', ');
+    return [`Alerts at ${percents} are stored, and there is no quota that usage is held against.`];
+  }
+  return limitLines(limits);
+}
+
+function limitLines(limits: readonly LimitStatus[]): string[] {
   const shown = limits.slice(0, MOST_LINES);
   const rest = limits.length - shown.length;
   return [

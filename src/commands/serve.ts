@@ -3,8 +3,9 @@ import type { Logger } from 'pino';
 import { KeyRing } from '../access/keys.ts';
 import { tokenVerifier } from '../access/tokens.ts';
 import { channelSettings } from '../alerts/channels/settings.ts';
-import type { CheckResult } from '../alerts/check.ts';
+import type { Firing } from '../alerts/firings.ts';
 import { headline } from '../alerts/message.ts';
+import type { Deliveries } from '../alerts/outbox.ts';
 import { watchAlerts } from '../alerts/watch.ts';
 import { readServerSettings } from '../config.ts';
 import { EXIT } from '../errors.ts';
@@ -47,8 +48,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const address = await listen(app, settings);
       await context.say(`listening on ${address}; Ctrl-C stops`);
       const watching = watchAlerts(store, await context.alertDeps(), {
-        signal: interrupt.signal,
-        onResult: (result) => logAlerts(logger, result),
+        stop: interrupt.signal,
+        onFired: (fired) => logFired(logger, fired),
+        onSent: (deliveries) => logSent(logger, deliveries),
         onError: (err) => logger.error({ err }, 'the alerts could not be evaluated'),
       });
       await interrupted(interrupt.signal);
@@ -61,12 +63,17 @@ export const configure: CommandModule['configure'] = (command, act) => {
   });
 };
 
-function logAlerts(logger: Logger, { fired, attempts }: CheckResult): void {
+function logFired(logger: Logger, fired: readonly Firing[]): void {
   for (const firing of fired) {
     logger.warn({ alert: firing.id, tenant_id: firing.tenantId }, `alert: ${headline(firing)}`);
   }
-  for (const { channel, outcome, detail } of attempts)
-    logger.info({ channel, outcome, detail }, 'alert sent');
+}
+
+function logSent(logger: Logger, { attempts }: Deliveries): void {
+  for (const { channel, outcome, detail } of attempts) {
+    if (outcome === 'delivered') logger.info({ channel, detail }, 'alert delivered');
+    else logger.warn({ channel, outcome, detail }, 'alert not delivered');
+  }
 }
 
 async function interrupted(signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@ import type { Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { GROUPINGS, type Grouping, type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
 import { type CommandModule, examples } from './command.ts';
-import { limitLines } from './limits.ts';
+import { alertLines } from './limits.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
@@ -26,16 +26,13 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const found = await usage(store, { tenantId, period, groupBy });
     const report = usageReport(found);
     const limits = await currentLimits(store, { tenantId, now: context.now });
-    return context.print({ ...report, notes: [...(report.notes ?? []), ...alertLines(limits)] });
+    return context.print({ ...report, notes: [...(report.notes ?? []), ...monthLines(limits)] });
   });
 };
 
-/** The month against its quotas and thresholds; nothing where no threshold is stored. */
-function alertLines({ limits, thresholds }: Awaited<ReturnType<typeof currentLimits>>): string[] {
-  if (thresholds.length === 0) return [];
-  if (limits.length > 0) return ['', 'This month:', ...limitLines(limits)];
-  const percents = [...new Set(thresholds.map(({ percent }) => `${percent} %`))].join(', ');
-  return ['', `Alerts at ${percents} are stored; no usage of this month has a quota to be held against.`];
+/** How this month stands; nothing where no threshold is stored. */
+function monthLines(month: Awaited<ReturnType<typeof currentLimits>>): string[] {
+  return month.thresholds.length === 0 ? [] : ['', 'This month:', ...alertLines(month)];
 }
 
 const TITLES: Record<Grouping, string> = {

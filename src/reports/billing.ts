@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { UsageAlert } from '../alerts/alerts.ts';
 import { type LimitStatus, readLimits } from '../alerts/status.ts';
 import { isoTime, type Month } from '../period.ts';
 import { type Store, sqlTime, uint64 } from '../store/store.ts';
@@ -44,6 +45,7 @@ export interface Billing {
   >;
   /** How each tenant's limits stand. */
   limits: LimitStatus[];
+  thresholds: readonly UsageAlert[];
 }
 
 /** A month's usage from the metering table, by tenant and type. */
@@ -85,6 +87,7 @@ export async function billing(
   });
   tenants.sort((a, b) => (b.total_events > a.total_events ? 1 : b.total_events < a.total_events ? -1 : 0));
   return {
+    thresholds: limits.thresholds,
     ...{ tenantId, month, tenants, total: summarise(rows, month, now) },
     limits: tenants.flatMap(({ tenant_id, total_events, total_bytes }) =>
       limits.status(tenant_id, { events: total_events, bytes: total_bytes }),

@@ -55,14 +55,17 @@ const publicLookup: LookupFunction = (hostname, options, callback) => {
 
 /** Whether the operator has exempted a host, by its name or `name:port`. */
 export function isAllowed(url: URL, allowHosts: readonly string[]): boolean {
-  return allowHosts.includes(hostOf(url)) || allowHosts.includes(url.host);
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80');
+  return allowHosts.includes(hostOf(url)) || allowHosts.includes(`${url.hostname}:${port}`);
 }
 
 function hostOf(url: URL): string {
   return url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
 }
 
-/** Also of IPv4 in IPv6 clothing, such as ::ffff:127.0.0.1. */
+/** Also of IPv4 in IPv6 clothing, such as ::ffff:127.0.0.1. Of IPv6, only what is given out to the public: 2000::/3. */
 function isPublic(address: string): boolean {
-  return ipaddr.process(address).range() === 'unicast';
+  const parsed = ipaddr.process(address);
+  const [first = 0] = parsed.toByteArray();
+  return parsed.range() === 'unicast' && (parsed.kind() === 'ipv4' || first >> 5 === 1);
 }

@@ -38,14 +38,28 @@ export interface Channel {
 
 /** The longest that one attempt may take. */
 export const SEND_MS = 10_000;
+/** Messages are tried for this long; and so is what the other side may ask for in pause. */
+export const TRIED_FOR_MS = 72 * 3_600_000;
 
-/** A failure in words; with secrets blanked out wherever they may have got into the text. */
-export function failure(error: unknown, secrets: readonly (string | undefined)[]): Sent {
-  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
-  const text = `${error instanceof Error ? error.message : String(error)}${cause}`;
-  return { delivered: false, detail: redact(text, secrets) };
+/**
+ * Makes an attempt: a failure becomes words, and secrets are blanked out
+ * wherever they have got into what was said, by this side or the other.
+ * @param secrets gives what must not be shown
+ */
+export async function attempt(secrets: () => readonly string[], send: () => Promise<Sent>): Promise<Sent> {
+  const sent = await send().catch((error: unknown): Sent => ({ delivered: false, detail: words(error) }));
+  const hidden = secrets().filter((secret) => secret !== '');
+  return { ...sent, detail: hidden.reduce((clean, secret) => clean.replaceAll(secret, '…'), sent.detail) };
 }
 
-function redact(text: string, secrets: readonly (string | undefined)[]): string {
-  return secrets.reduce<string>((clean, secret) => (secret ? clean.replaceAll(secret, '…') : clean), text);
+function words(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  return `${error instanceof Error ? error.message : String(error)}${cause}`;
+}
+
+/** The part of a URL that may be a secret: what comes after the host. */
+export function placeOf(url: string): string[] {
+  if (!URL.canParse(url)) return [url];
+  const { pathname, search } = new URL(url);
+  return [url, `${pathname}${search}`, pathname].filter((part) => part.length > 1);
 }

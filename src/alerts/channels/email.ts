@@ -1,32 +1,28 @@
 import type { SMTPSentMessageInfo } from 'nodemailer';
 import { type Digest, lines, subject } from '../message.ts';
-import { type Channel, type ChannelSettings, failure, type Sent } from './channel.ts';
+import { attempt, type Channel, type ChannelSettings, type Sent } from './channel.ts';
 
 /** E-mail by SMTP, as plain text and HTML. */
 export function emailChannel({ smtpUrl, smtpFrom }: ChannelSettings): Channel {
   return {
-    async send(digest, target, { signal }): Promise<Sent> {
-      if (!smtpUrl || !smtpFrom) {
-        return {
-          delivered: false,
-          detail: `${smtpUrl ? 'INFRASAGE_SMTP_FROM' : 'INFRASAGE_SMTP_URL'} is not set`,
-        };
-      }
-      const secrets = [smtpUrl, ...credentials(smtpUrl)];
-      try {
-        const { createTransport } = await import('nodemailer');
-        const transport = createTransport(smtpUrl);
-        signal.addEventListener('abort', () => transport.close());
-        const sending = transport.sendMail(mail(digest, { to: target, from: smtpFrom }));
-        try {
-          return outcome(await orAborted(sending, signal), target);
-        } finally {
-          transport.close();
-        }
-      } catch (error) {
-        return failure(error, secrets);
-      }
-    },
+    send: (digest, target, { signal }) =>
+      attempt(
+        () => secretsOf(smtpUrl ?? ''),
+        async () => {
+          if (!smtpUrl) return { delivered: false, detail: 'INFRASAGE_SMTP_URL is not set' };
+          if (!smtpFrom) return { delivered: false, detail: 'INFRASAGE_SMTP_FROM is not set' };
+          const { createTransport } = await import('nodemailer');
+          const transport = createTransport(smtpUrl);
+          try {
+            return outcome(
+              await transport.sendMail({ ...mail(digest, { to: target, from: smtpFrom }), signal }),
+              target,
+            );
+          } finally {
+            transport.close();
+          }
+        },
+      ),
   };
 }
 
@@ -53,20 +49,15 @@ function outcome({ accepted, response }: SMTPSentMessageInfo, target: string): S
     : { delivered: false, detail: `the server did not take the address ${target}: ${response}` };
 }
 
-/** A promise's value, or the signal's reason where that comes first. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return Promise.race([
-    promise,
-    new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    }),
-  ]);
-}
-
-function credentials(url: string): string[] {
-  if (!URL.canParse(url)) return [];
+/** The URL and the password in it, as written and as meant. */
+function secretsOf(url: string): string[] {
+  if (!URL.canParse(url)) return [url];
   const { password } = new URL(url);
-  return [password, decodeURIComponent(password)].filter(Boolean);
+  try {
+    return [url, password, decodeURIComponent(password)];
+  } catch {
+    return [url, password];
+  }
 }
 
 function escapeHtml(text: string): string {

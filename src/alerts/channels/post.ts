@@ -1,6 +1,6 @@
 import { type Dispatcher, request } from 'undici';
 import { excerpt, printable } from '../../render/text.ts';
-import type { Sent } from './channel.ts';
+import { type Sent, TRIED_FOR_MS } from './channel.ts';
 
 /** Bytes of an answer that are looked at. */
 const MOST_ANSWER = 2_048;
@@ -14,9 +14,10 @@ export async function postJson(
   body: string,
   {
     headers = {},
+    now,
     signal,
     dispatcher,
-  }: { headers?: Record<string, string>; signal: AbortSignal; dispatcher?: Dispatcher },
+  }: { headers?: Record<string, string>; now: Date; signal: AbortSignal; dispatcher?: Dispatcher },
 ): Promise<Sent> {
   const response = await request(url, {
     method: 'POST',
@@ -30,7 +31,7 @@ export async function postJson(
   if (statusCode >= 200 && statusCode < 300) return { delivered: true, detail: `HTTP ${statusCode}` };
   const said = answer ? `: ${excerpt(printable(answer), 200)}` : '';
   const redirect = statusCode >= 300 && statusCode < 400 ? ', and redirects are not followed' : '';
-  const retryAfterMs = retryAfter(response.headers['retry-after']);
+  const retryAfterMs = retryAfter(response.headers['retry-after'], now);
   return {
     delivered: false,
     detail: `the server answered ${statusCode}${redirect}${said}`,
@@ -54,10 +55,10 @@ async function start(body: Dispatcher.ResponseData['body']): Promise<string> {
   return Buffer.concat(pieces).toString('utf8', 0, MOST_ANSWER);
 }
 
-/** `Retry-After`: seconds, or a date. */
-function retryAfter(header: string | string[] | undefined): number | undefined {
+/** `Retry-After`: seconds, or a date. What is no time is passed over; nobody is asked to wait for longer than a message is tried. */
+function retryAfter(header: string | string[] | undefined, now: Date): number | undefined {
   const text = Array.isArray(header) ? header[0] : header;
   if (text === undefined) return undefined;
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now.getTime();
+  return Number.isFinite(ms) ? Math.min(TRIED_FOR_MS, Math.max(0, ms)) : undefined;
 }

@@ -1,28 +1,21 @@
 import { type Digest, lines, subject } from '../message.ts';
-import { type Channel, type ChannelSettings, failure, type Sent } from './channel.ts';
+import { attempt, type Channel, type ChannelSettings, placeOf } from './channel.ts';
 import { postJson } from './post.ts';
 
 /** Slack, by an incoming webhook: Block Kit, with a text for notifications. */
 export function slackChannel({ slackWebhookUrl, slackChannel: channel }: ChannelSettings): Channel {
   return {
-    async send(digest, _, { signal }): Promise<Sent> {
-      if (!slackWebhookUrl) return { delivered: false, detail: 'SLACK_WEBHOOK_URL is not set' };
-      if (!URL.canParse(slackWebhookUrl))
-        return { delivered: false, detail: 'SLACK_WEBHOOK_URL is not a URL' };
-      const { pathname, search } = new URL(slackWebhookUrl);
-      try {
-        return await postJson(slackWebhookUrl, JSON.stringify(blocks(digest, channel)), {
-          headers: { 'idempotency-key': digest.id },
-          signal,
-        });
-      } catch (error) {
-        return failure(error, [
-          slackWebhookUrl,
-          `${pathname}${search}`,
-          pathname.length > 1 ? pathname : undefined,
-        ]);
-      }
-    },
+    send: (digest, _, options) =>
+      attempt(
+        () => placeOf(slackWebhookUrl ?? ''),
+        async () => {
+          if (!slackWebhookUrl) return { delivered: false, detail: 'SLACK_WEBHOOK_URL is not set' };
+          if (!URL.canParse(slackWebhookUrl))
+            return { delivered: false, detail: 'SLACK_WEBHOOK_URL is not a URL' };
+          const headers = { 'idempotency-key': digest.id };
+          return postJson(slackWebhookUrl, JSON.stringify(blocks(digest, channel)), { headers, ...options });
+        },
+      ),
   };
 }
 
@@ -33,7 +26,8 @@ function blocks(digest: Digest, channel: string | undefined) {
     blocks: [
       ...lines(digest).map(({ head, details }) => ({
         type: 'section',
-        text: { type: 'mrkdwn', text: `*${escapeSlack(head)}*\n${escapeSlack(details)}` },
+        // verbatim: Slack links nothing by itself.
+        text: { type: 'mrkdwn', verbatim: true, text: `*${escapeSlack(head)}*\n${escapeSlack(details)}` },
       })),
       { type: 'context', elements: [{ type: 'plain_text', text: `infrasage · ${digest.id}` }] },
     ],

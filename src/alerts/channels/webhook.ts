@@ -1,44 +1,42 @@
 import { createHmac } from 'node:crypto';
 import { stringify } from 'lossless-json';
-import { firingJson, subject } from '../message.ts';
+import { type Digest, firingJson, subject } from '../message.ts';
 import { isAllowed, publicAgent, webhookFault } from './address.ts';
-import { type Channel, type ChannelSettings, failure, type Sent } from './channel.ts';
+import { attempt, type Channel, type ChannelSettings, placeOf } from './channel.ts';
 import { postJson } from './post.ts';
 
 /** A signed POST of JSON to a URL that a tenant may have set. */
 export function webhookChannel({ webhookSecret, webhookAllowHosts }: ChannelSettings): Channel {
   return {
-    async send(digest, target, { now, signal }): Promise<Sent> {
-      if (!webhookSecret) return { delivered: false, detail: 'INFRASAGE_WEBHOOK_SECRET is not set' };
-      // Looked at again: the list of allowed hosts may have changed since it was stored.
-      const wrong = webhookFault(target, webhookAllowHosts);
-      if (wrong) return { delivered: false, detail: `the webhook ${wrong}` };
-      const url = new URL(target);
-      const body =
-        stringify({
-          id: digest.id,
-          test: digest.test,
-          text: subject(digest),
-          alerts: digest.firings.map(firingJson),
-        }) ?? '';
-      const agent = isAllowed(url, webhookAllowHosts) ? undefined : publicAgent();
-      try {
-        return await postJson(target, body, {
-          headers: {
+    send: (digest, target, options) =>
+      attempt(
+        () => [...placeOf(target), webhookSecret ?? ''],
+        async () => {
+          if (!webhookSecret) return { delivered: false, detail: 'INFRASAGE_WEBHOOK_SECRET is not set' };
+          // Looked at again: the list of allowed hosts may have changed since it was stored.
+          const wrong = webhookFault(target, webhookAllowHosts);
+          if (wrong) return { delivered: false, detail: `the webhook ${wrong}` };
+          const body = bodyOf(digest);
+          const headers = {
             'idempotency-key': digest.id,
-            'infrasage-signature': signature(body, { secret: webhookSecret, now }),
-          },
-          signal,
-          ...(agent ? { dispatcher: agent } : {}),
-        });
-      } catch (error) {
-        const place = `${url.pathname}${url.search}`;
-        return failure(error, [target, place.length > 1 ? place : undefined, webhookSecret]);
-      } finally {
-        await agent?.close();
-      }
-    },
+            'infrasage-signature': signature(body, { secret: webhookSecret, now: options.now }),
+          };
+          if (isAllowed(new URL(target), webhookAllowHosts))
+            return postJson(target, body, { headers, ...options });
+          const dispatcher = publicAgent();
+          try {
+            return await postJson(target, body, { headers, dispatcher, ...options });
+          } finally {
+            await dispatcher.destroy();
+          }
+        },
+      ),
   };
+}
+
+function bodyOf(digest: Digest): string {
+  const alerts = digest.firings.map(firingJson);
+  return stringify({ id: digest.id, test: digest.test, text: subject(digest), alerts }) ?? '';
 }
 
 /**
