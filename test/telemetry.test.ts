@@ -371,6 +371,17 @@ describe('an idempotency key', () => {
     expect(await at.number(EVENTS)).toBe(2);
   });
 
+  test('may be on each of hundreds of requests at once', async () => {
+    const send = () =>
+      Promise.all(
+        Array.from({ length: 300 }, (_, i) => at.telemetry.one(upload(named(`s${i}`), { key: `k${i}` }))),
+      );
+    const first = await send();
+    expect(first.every(({ queued }) => queued === 1)).toBe(true);
+    expect(await send()).toEqual(first);
+    expect(await at.number(EVENTS)).toBe(300);
+  });
+
   test('of one sender is nothing to another, and without one every request counts', async () => {
     for (const sender of [ACME, GLOBEX]) {
       await at.telemetry.one(upload(event({ tenant_id: undefined }), { sender, key: 'k' }));

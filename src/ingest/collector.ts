@@ -19,6 +19,8 @@ const MOST_TENANTS = 500;
 const MOST_TENANT_BYTES = 48_000;
 const MOST_CUT = 1_000;
 const MOST_REQUESTS = 10_000;
+/** The keys of a group are recorded in one statement, of about 1 kB each. */
+const MOST_KEYED = 2_000;
 
 interface Waiting extends Submission {
   bytes: number;
@@ -90,19 +92,22 @@ export class Collector {
     let bytes = 0;
     let lines = 0;
     let cut = 0;
+    let keyed = 0;
     let tenantBytes = 0;
     const tenants = new Set<string | null>();
     let taken = 0;
-    for (const { bytes: size, scan, boundTo } of this.#queue) {
+    for (const { bytes: size, scan, boundTo, key } of this.#queue) {
       bytes += size;
       lines += scan.sourceLines;
       cut += scan.cut.length;
+      if (key) keyed += 1;
       if (!tenants.has(boundTo)) tenantBytes += Buffer.byteLength(boundTo ?? '');
       tenants.add(boundTo);
       const full =
         bytes > MOST_BYTES ||
         lines > MOST_LINES ||
         cut > MOST_CUT ||
+        keyed > MOST_KEYED ||
         tenants.size > MOST_TENANTS ||
         tenantBytes > MOST_TENANT_BYTES ||
         taken >= MOST_REQUESTS;

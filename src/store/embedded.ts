@@ -21,6 +21,9 @@ import { removeUnwrittenMutations } from './unwritten.ts';
  */
 const WRITERS = 2;
 
+/** Longest statement, bytes: rows are inserted as texts in one, and the engine's own limit is 256 KiB. */
+const MAX_STATEMENT = 64 * 1024 * 1024;
+
 /** Free bytes below which no stored rows are changed. */
 const MUTATION_ROOM = 8 * 1024 * 1024;
 
@@ -60,7 +63,11 @@ export async function openEmbedded({
   const lock = takeLock(dataDir, { command, shares });
   const clients: ClickHouseClient[] = [];
   try {
-    for (let i = 0; i <= WRITERS; i++) clients.push(connect(engine, dataDir));
+    for (let i = 0; i <= WRITERS; i++) {
+      const client = connect(engine, dataDir);
+      clients.push(client);
+      await client.command({ query: `SET max_query_size = ${MAX_STATEMENT}` });
+    }
     return await openDatabase(database, new Sessions(dataDir, engine.version, clients, lock.release));
   } catch (error) {
     await Promise.all(clients.map((client) => client.close()));
