@@ -439,6 +439,10 @@ describe('where writing fails', () => {
         if (name === 'writeBatch') {
           return (...args: Parameters<Store['writeBatch']>) => run('lines', () => target.writeBatch(...args));
         }
+        if (name === 'query') {
+          return (...args: Parameters<Store['query']>) =>
+            run(`query ${args[0]}`, () => target.query(...args));
+        }
         if (name === 'mutate') {
           return (...args: Parameters<Store['mutate']>) => run('mutate', () => target.mutate(...args));
         }
@@ -493,6 +497,33 @@ describe('where writing fails', () => {
     expect(await at.number(EVENTS)).toBe(1);
     expect(await at.number(METERED)).toBe(1);
     await agrees();
+  });
+
+  test.each([
+    ['an array', `[${named('a')},${bad}]`, 'array'],
+    ['a stream', lines(...Array.from({ length: 12_000 }, () => named('a')), bad), 'ndjson'],
+  ] as const)(
+    'at reading what became of %s that is committed, that is said, now and of a retry',
+    async (_, body, how) => {
+      const broken = failing((name) => /^query .*infrasage_dlq AS/s.test(name), 'before');
+      const telemetry = await at.restart(broken.store);
+      const stored = { kept: 'its records are stored', message: 'the list of failures could not be read' };
+      await expect(telemetry[how](upload(body, { key: 'k' }))).rejects.toMatchObject(stored);
+      const events = await at.number(EVENTS);
+      expect(events).toBeGreaterThan(0);
+      await expect(telemetry[how](upload(body, { key: 'k' }))).rejects.toMatchObject(stored);
+      broken.mended = true;
+      expect(await telemetry[how](upload(body, { key: 'k' }))).toMatchObject({ queued: events, failed: 1 });
+      expect(await at.number(EVENTS)).toBe(events);
+    },
+  );
+
+  test('at reading whether it is committed after all, that is not known yet', async () => {
+    const broken = failing((name) => name === 'lines' || /^query .*any\(b\.rejected\)/s.test(name), 'before');
+    const telemetry = await at.restart(broken.store);
+    await expect(telemetry.one(upload(event()))).rejects.toMatchObject({
+      kept: expect.stringMatching(/^it is not known yet whether/),
+    });
   });
 
   test('in a stream, what is stored is said, and a retry counts once', async () => {

@@ -138,7 +138,7 @@ export class Collector {
       return;
     }
     for (const [{ resolve, reject }, result] of results) {
-      if (result instanceof InfrasageError) reject(result);
+      if (result instanceof InfrasageError) reject(result.withKept('nothing of it is stored'));
       else resolve(result);
     }
   }

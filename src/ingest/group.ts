@@ -51,9 +51,10 @@ export async function writeGroup<S extends Submission>(
   const fresh = submissions.filter((submission) => !results.has(submission));
   if (fresh.length > 0) {
     const group = layOut(fresh, options, deps);
-    const outcomes = await write(group, deps);
+    // Those that were answered already are stored, whatever becomes of the others.
+    const outcomes = await write(group, deps).catch(failureOf);
     for (const [i, { submission }] of group.members.entries()) {
-      const outcome = outcomes[i];
+      const outcome = outcomes instanceof InfrasageError ? outcomes : outcomes[i];
       if (outcome) results.set(submission, outcome);
     }
   }
@@ -85,9 +86,10 @@ async function replay<S extends Submission>(
   for (const [id, members] of byBatch) {
     const batch = { batchId: id, rejected: members[0]?.rejected ?? 0 };
     const pieces = members.map((member) => member.piece);
-    for (const [i, outcome] of (await outcomesOf(store, batch, pieces)).entries()) {
-      const submission = members[i]?.submission;
-      if (submission) results.set(submission, outcome);
+    const outcomes = await outcomesOf(store, batch, pieces).catch(failureOf);
+    for (const [i, { submission }] of members.entries()) {
+      const outcome = outcomes instanceof InfrasageError ? outcomes : outcomes[i];
+      if (outcome) results.set(submission, outcome);
     }
   }
   return results;
@@ -188,7 +190,8 @@ async function write<S extends Submission>(
     }
     begun = true;
     rejected = await attempt(entry, path, held, { store, now, unsettled });
-    await rm(path, { force: true });
+    // It is committed: a file that stays is for recovery to remove.
+    await rm(path, { force: true }).catch(() => {});
   } finally {
     if (!begun) await held.release();
   }
@@ -216,21 +219,24 @@ async function attempt(
     return Number(rejected);
   } catch (failure) {
     unsettled.add(entry, held);
-    const error =
-      failure instanceof InfrasageError
-        ? failure
-        : new InfrasageError('the records could not be written', { cause: failure });
+    const error = failureOf(failure);
+    let stored: { rejected: number } | undefined;
     try {
       await unsettled.settle();
+      stored = (await committedAttempts(store, [entry])).get(entry.key);
     } catch {
       throw error.withKept(
         'it is not known yet whether they are stored; with an Idempotency-Key, a retry counts once',
       );
     }
-    const stored = (await committedAttempts(store, [entry])).get(entry.key);
     if (!stored) throw error.withKept('nothing of it is stored');
     return stored.rejected;
   }
+}
+
+function failureOf(error: unknown): InfrasageError {
+  if (error instanceof InfrasageError) return error;
+  return new InfrasageError('the records could not be written', { cause: error });
 }
 
 function compare(a: string, b: string): number {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { InfrasageError } from '../errors.ts';
 import type { Store } from '../store/store.ts';
 import type { Batch } from './batch.ts';
 
@@ -18,6 +19,17 @@ export interface Failure {
   /** A code of the event contract. */
   error: string;
   message: string;
+}
+
+/** The records are committed, and only what is said of them could not be read: they must not be sent again. */
+export class OutcomeUnread extends InfrasageError {
+  constructor(cause: unknown) {
+    super('the list of failures could not be read', {
+      kept: 'its records are stored',
+      hint: 'do not send them again, unless with the same Idempotency-Key',
+      cause,
+    });
+  }
 }
 
 /** Lines of a batch: where the records of a request are. */
@@ -46,13 +58,14 @@ export async function committedAttempts(
 /**
  * What became of the lines of one committed batch, piece by piece, from its
  * dead letters.
+ * @throws OutcomeUnread
  */
 export async function outcomesOf(
   store: Store,
   { batchId, rejected }: { batchId: string; rejected: number },
   pieces: readonly Piece[],
 ): Promise<Outcome[]> {
-  const letters = rejected === 0 ? [] : await lettersOf(store, [batchId], rejected);
+  const letters = rejected === 0 ? [] : await lettersOf(store, [batchId], rejected).catch(unread);
   return pieces.map(({ firstLine, sourceLines, lines }) => {
     const failures = letters
       .slice(lowerBound(letters, firstLine), lowerBound(letters, firstLine + sourceLines))
@@ -61,7 +74,11 @@ export async function outcomesOf(
   });
 }
 
-/** What became of an input that is a chain of committed batches: the right totals, and its first failures, at most so many. */
+/**
+ * What became of an input that is a chain of committed batches: the right totals, and its first failures, at most so
+ * many.
+ * @throws OutcomeUnread
+ */
 export async function outcomeOfChain(
   store: Store,
   batches: readonly Piece[],
@@ -71,7 +88,7 @@ export async function outcomeOfChain(
   const lines = batches.reduce((sum, batch) => sum + batch.lines, 0);
   const failures: Failure[] = [];
   for (let i = 0; i < batches.length; i += CHAIN_STEP) {
-    const attempts = await committedAttempts(store, batches.slice(i, i + CHAIN_STEP));
+    const attempts = await committedAttempts(store, batches.slice(i, i + CHAIN_STEP)).catch(unread);
     const withLetters = [...attempts.values()].filter((attempt) => attempt.rejected > 0);
     failed += withLetters.reduce((sum, attempt) => sum + attempt.rejected, 0);
     const room = mostFailures - failures.length;
@@ -80,7 +97,7 @@ export async function outcomeOfChain(
       store,
       withLetters.map((attempt) => attempt.batchId),
       room,
-    );
+    ).catch(unread);
     failures.push(...letters.map(({ line, error, message }) => ({ index: line - 1, error, message })));
   }
   return { queued: lines - failed, failed, failures };
@@ -103,6 +120,10 @@ function lettersOf(
     letterRow,
     { batches: batchIds, most },
   );
+}
+
+function unread(error: unknown): never {
+  throw new OutcomeUnread(error);
 }
 
 /** Position of the first letter at this line or after it. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { may } from '../../access/roles.ts';
 import { InfrasageError } from '../../errors.ts';
 import { ERROR_CODES } from '../../ingest/contract.ts';
-import type { Outcome } from '../../ingest/outcome.ts';
+import { type Outcome, OutcomeUnread } from '../../ingest/outcome.ts';
 import { Refusal, type RefusalReason } from '../../ingest/refusal.ts';
 import { MOST_RECORDS, MOST_STREAM_FAILURES, Telemetry, type Upload } from '../../ingest/telemetry.ts';
 import { isDiskFull } from '../../store/failure.ts';
@@ -95,7 +95,7 @@ export async function telemetryRoutes(
             ...problems(422)[422].content,
           },
         },
-        ...problems(400, 401, 403, 408, 413, 415, 503, 507),
+        ...problems(400, 401, 403, 408, 413, 415, 500, 503, 507),
       },
     };
 
@@ -197,6 +197,11 @@ function problemOf(error: unknown, { log }: FastifyRequest): unknown {
     if (error.cause instanceof HttpProblem) return error.cause;
     const retry = error.reason === 'busy' ? { 'retry-after': '1' } : {};
     return new HttpProblem(STATUS[error.reason], words(error.message, error.kept, error.hint), retry);
+  }
+  // No status that senders take for an invitation to send again.
+  if (error instanceof OutcomeUnread) {
+    log.error({ err: error }, 'the outcome of telemetry could not be read');
+    return new HttpProblem(500, words(error.message, error.kept, error.hint));
   }
   log.error({ err: error }, 'telemetry was not written');
   if (isDiskFull(error)) return new HttpProblem(507, words('the disk of the server is full', error.kept));
