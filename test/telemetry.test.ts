@@ -539,4 +539,23 @@ describe('where writing fails', () => {
     expect(await at.number(EVENTS)).toBe(140_000);
     await agrees();
   });
+
+  test('in a stream, a batch that is committed after all is counted; where that is not known yet, it is said', async () => {
+    const body = Array.from({ length: 30_000 }, (_, i) => `${named(`s${i}`)}\n`).join('');
+    let commits = 0;
+    const once = failing((name) => name.endsWith(' committed') && ++commits === 1, 'before');
+    const failure = await (await at.restart(once.store)).ndjson(upload(body)).catch((error) => error);
+    expect(await at.number(EVENTS)).toBe(30_000);
+    expect(failure.kept).toBe('30000 of its records are stored');
+
+    await at.clear();
+    const always = failing((name) => name.endsWith(' committed'), 'before');
+    const telemetry = await at.restart(always.store);
+    await expect(telemetry.ndjson(upload(body, { key: 'k' }))).rejects.toMatchObject({
+      kept: expect.stringMatching(/^it is not known yet how many .* Idempotency-Key, a retry/),
+    });
+    always.mended = true;
+    expect(await telemetry.ndjson(upload(body, { key: 'k' }))).toMatchObject({ queued: 30_000 });
+    expect(await at.number(EVENTS)).toBe(30_000);
+  });
 });

@@ -9,6 +9,7 @@ import { type Claim, claim } from './claim.ts';
 import { assertSameRequest, knownKeys, type RequestKey, recordKeys } from './idempotency.ts';
 import type { LedgerEntry } from './ledger.ts';
 import { committedAttempts, type Outcome, outcomesOf, type Piece } from './outcome.ts';
+import { failureOf } from './refusal.ts';
 import { spool } from './spool.ts';
 import type { Unsettled } from './unsettled.ts';
 import { beginAttempt, completeAttempt } from './write.ts';
@@ -232,11 +233,6 @@ async function attempt(
     if (!stored) throw error.withKept('nothing of it is stored');
     return stored.rejected;
   }
-}
-
-function failureOf(error: unknown): InfrasageError {
-  if (error instanceof InfrasageError) return error;
-  return new InfrasageError('the records could not be written', { cause: error });
 }
 
 function compare(a: string, b: string): number {

@@ -54,8 +54,11 @@ export interface IngestDeps {
   onProgress?: (summary: IngestSummary, bytesRead: number) => void;
   /** Called with each batch of the input, known or new, before it is taken. */
   onBatch?: (batch: Pick<Batch, 'previousKey' | 'key' | 'firstLine' | 'sourceLines' | 'lines'>) => void;
-  /** Called with each attempt of which it is not known what became: it is pending, if its intent was written. */
-  onUnsettled?: (entry: LedgerEntry) => void;
+  /**
+   * Called with each attempt of which it is not known what became: it is pending, if its intent was written. The
+   * claim of its place is the caller's from then on; without this, it is released, and the attempt left to recovery.
+   */
+  onUnsettled?: (entry: LedgerEntry, held: Claim) => void;
 }
 
 /**
@@ -197,6 +200,7 @@ class Run {
     this.#claim = undefined;
     this.#writing.add(batch.key);
     this.#known.begun(batch, wanted);
+    let lost = false;
     const writing = totals
       .then((found) => {
         if (!this.#options.dryRun) this.#known.committed(batch, batch);
@@ -204,14 +208,14 @@ class Run {
       })
       .then(() => rm(path, { force: true }))
       .catch(async (error: unknown) => {
+        lost = true;
         this.#failure ??= error;
-        this.#deps.onUnsettled?.(wanted);
         // Recovery needs the spool file of what cannot be read again, and no other.
         if (!source.once) await rm(path, { force: true });
       })
       .finally(async () => {
         this.#writing.delete(batch.key);
-        await held?.release();
+        if (held) await (lost ? this.#giveUp(wanted, held) : held.release());
         this.#underWay.delete(writing);
       });
     this.#underWay.add(writing);
@@ -221,9 +225,15 @@ class Run {
     try {
       await beginAttempt(this.#deps.store, held, wanted, this.#deps.now);
     } catch (error) {
-      this.#deps.onUnsettled?.(wanted);
+      this.#claim = undefined;
+      await this.#giveUp(wanted, held);
       throw error;
     }
+  }
+
+  async #giveUp(attempt: LedgerEntry, held: Claim): Promise<void> {
+    if (this.#deps.onUnsettled) this.#deps.onUnsettled(attempt, held);
+    else await held.release();
   }
 
   async #judge(wanted: LedgerEntry, path: string): Promise<BatchTotals> {

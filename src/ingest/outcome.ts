@@ -106,6 +106,17 @@ export async function outcomeOfChain(
 /** Batches of a chain that are looked up at once. */
 const CHAIN_STEP = 200;
 
+/** Lines of the batches of a chain that are committed. */
+export async function committedLines(store: Store, batches: readonly Piece[]): Promise<number> {
+  let lines = 0;
+  for (let i = 0; i < batches.length; i += CHAIN_STEP) {
+    const step = batches.slice(i, i + CHAIN_STEP);
+    const attempts = await committedAttempts(store, step);
+    for (const batch of step) if (attempts.has(batch.key)) lines += batch.lines;
+  }
+  return lines;
+}
+
 const letterRow = z.object({ line: z.coerce.number().int(), error: z.string(), message: z.string() });
 
 /** The dead letters of batches of one source, by line. */

@@ -28,3 +28,9 @@ export class Refusal extends InfrasageError {
     return new Refusal(reason, message, { kept, hint, cause: cause ?? this });
   }
 }
+
+/** What writing records failed with, as an error that can say what is stored. */
+export function failureOf(error: unknown): InfrasageError {
+  if (error instanceof InfrasageError) return error;
+  return new InfrasageError('the records could not be written', { cause: error });
+}

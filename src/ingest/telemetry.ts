@@ -13,10 +13,10 @@ import {
   type RequestKey,
   recordKeys,
 } from './idempotency.ts';
-import { type IngestSummary, ingest } from './ingest.ts';
-import { type Outcome, outcomeOfChain, type Piece } from './outcome.ts';
+import { ingest } from './ingest.ts';
+import { committedLines, type Outcome, outcomeOfChain, type Piece } from './outcome.ts';
 import { arrayLines, ndjsonLines, oneLine } from './records.ts';
-import { Refusal } from './refusal.ts';
+import { failureOf, Refusal } from './refusal.ts';
 import { Unsettled } from './unsettled.ts';
 
 /** Most records of a JSON array. */
@@ -210,7 +210,6 @@ export class Telemetry {
   ): Promise<Outcome> {
     const { store, now } = this.#deps;
     const batches: Piece[] = [];
-    let summary: IngestSummary | undefined;
     const source = {
       name: STREAM_SOURCE,
       once: true,
@@ -229,24 +228,29 @@ export class Telemetry {
       flushMs: STREAM_FLUSH_MS,
     };
     try {
-      summary = await ingest([source], options, {
+      await ingest([source], options, {
         store,
         now,
         stop: this.#stop.signal,
         onBatch: ({ previousKey, key: batchKey, firstLine, sourceLines, lines }) =>
           batches.push({ previousKey, key: batchKey, firstLine, sourceLines, lines }),
-        onProgress: (soFar) => {
-          summary = soFar;
-        },
-        onUnsettled: (entry) => this.#unsettled.add(entry),
+        onUnsettled: (entry, held) => this.#unsettled.add(entry, held),
       });
+      if (this.#stop.signal.aborted) throw stopping();
     } catch (error) {
-      // What failed is removed now, or before anything else is written.
-      await this.#unsettled.settle().catch(() => {});
-      throw error instanceof InfrasageError ? brokenOff(error, summary, key) : error;
+      throw brokenOff(failureOf(error), await this.#storedOf(batches), key);
     }
-    if (this.#stop.signal.aborted) throw brokenOff(stopping(), summary, key);
     return outcomeOfChain(store, batches, MOST_STREAM_FAILURES);
+  }
+
+  /** Records of a stream that are stored, once what failed of it is settled; undefined where that is not known yet. */
+  async #storedOf(batches: readonly Piece[]): Promise<number | undefined> {
+    try {
+      await this.#unsettled.settle();
+      return await committedLines(this.#deps.store, batches);
+    } catch {
+      return undefined;
+    }
   }
 
   /**
@@ -288,14 +292,12 @@ function refusalIn(error: unknown): Refusal | undefined {
 /** Why a stream was not taken to its end, with what is stored of it. */
 function brokenOff(
   error: InfrasageError,
-  summary: IngestSummary | undefined,
+  stored: number | undefined,
   key: RequestKey | undefined,
 ): InfrasageError {
-  const stored = summary ? summary.accepted + summary.rejected + summary.skipped : 0n;
-  const kept =
-    stored === 0n
-      ? 'nothing of it is stored for certain'
-      : `${stored} of its records are stored${key ? '; with the same Idempotency-Key, a retry does not count them again' : ''}`;
+  const count = stored ?? 'it is not known yet how many';
+  const again = key ? '; with the same Idempotency-Key, a retry does not count them again' : '';
+  const kept = stored === 0 ? 'nothing of it is stored' : `${count} of its records are stored${again}`;
   const refusal = refusalIn(error);
   if (refusal) return refusal.withKept(kept);
   const { message, hint, exitStatus, cause } = error;
