@@ -9,7 +9,7 @@ import type { Deliveries } from '../alerts/outbox.ts';
 import { watchAlerts } from '../alerts/watch.ts';
 import { readServerSettings } from '../config.ts';
 import { EXIT } from '../errors.ts';
-import { listen, stop } from '../http/listen.ts';
+import { listen } from '../http/listen.ts';
 import { createLogger } from '../http/log.ts';
 import { buildServer } from '../http/server.ts';
 import { type CommandModule, examples } from './command.ts';
@@ -32,6 +32,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       context.say('finishing the requests under way; once more ends at once'),
     );
     try {
+      const alertDeps = await context.alertDeps();
       const store = await context.storeToShare();
       const logger = createLogger(io.stderr, settings.logLevel);
       const app = await buildServer({
@@ -45,17 +46,25 @@ export const configure: CommandModule['configure'] = (command, act) => {
         webhookAllowHosts: channelSettings(io.env).webhookAllowHosts,
         requestsPerMinute: settings.rateLimit,
       });
-      const address = await listen(app, settings);
-      await context.say(`listening on ${address}; Ctrl-C stops`);
-      const watching = watchAlerts(store, await context.alertDeps(), {
-        stop: interrupt.signal,
-        onFired: (fired) => logFired(logger, fired),
-        onSent: (deliveries) => logSent(logger, deliveries),
-        onError: (err) => logger.error({ err }, 'the alerts could not be evaluated'),
-      });
-      await interrupted(interrupt.signal);
-      await stop(app);
-      await watching;
+      let watching: Promise<void> | undefined;
+      try {
+        const address = await listen(app, settings);
+        await context.say(`listening on ${address}; Ctrl-C stops`);
+        watching = watchAlerts(store, alertDeps, {
+          stop: interrupt.signal,
+          onFired: (fired) => logFired(logger, fired),
+          onSent: (deliveries) => logSent(logger, deliveries),
+          onError: (err) => logger.error({ err }, 'the alerts could not be evaluated'),
+        });
+        await interrupted(interrupt.signal);
+      } finally {
+        // Both use the store, which is closed next.
+        try {
+          await app.close();
+        } finally {
+          await watching;
+        }
+      }
       return EXIT.ok;
     } finally {
       interrupt.dispose();

@@ -25,6 +25,21 @@ export const IDLE = 120_000;
 /** A connection waits for the next request for, ms. */
 export const KEEP_ALIVE = 65_000;
 
+/** Requests that are still under way once the server stops and all telemetry is answered are cut off after, ms. */
+const LAST_REQUESTS = 10_000;
+
+/**
+ * Bounds how long clients can keep a server from ending. To be called after whatever must be finished, however long
+ * that takes, has its own preClose hook: these run one after the other.
+ */
+export function limitClosing(app: FastifyInstance): void {
+  app.addHook('preClose', async () => {
+    const timer = setTimeout(() => app.server.closeAllConnections(), LAST_REQUESTS);
+    timer.unref();
+    app.server.once('close', () => clearTimeout(timer));
+  });
+}
+
 /**
  * Ends requests whose body comes too slowly. Node's own limit is one for all routes, and would end a
  * stream too.

@@ -1,9 +1,6 @@
 import { InfrasageError } from '../errors.ts';
 import type { App } from './app.ts';
 
-/** How long requests under way may take once the server stops, ms. */
-const LAST_REQUESTS = 10_000;
-
 /**
  * Starts to listen.
  * @returns the address, as a URL
@@ -30,13 +27,3 @@ const REASONS: Record<string, string> = {
   ENOTFOUND: 'the address is not known',
   EAI_AGAIN: 'the address is not known',
 };
-
-/** Stops listening and waits for the requests under way; those that take too long are cut off. */
-export async function stop(app: App): Promise<void> {
-  const timer = setTimeout(() => app.server.closeAllConnections(), LAST_REQUESTS);
-  try {
-    await app.close();
-  } finally {
-    clearTimeout(timer);
-  }
-}

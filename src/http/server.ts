@@ -58,6 +58,8 @@ export async function buildServer(parts: ServerParts): Promise<App> {
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: parts.newId,
     bodyLimit: limits.MAX_BODY,
+    // It bounds closing too, which would leave the engine to be closed under a batch that takes longer.
+    pluginTimeout: 0,
     routerOptions: { maxParamLength: limits.MAX_PARAM },
     connectionTimeout: limits.IDLE,
     keepAliveTimeout: limits.KEEP_ALIVE,
@@ -113,6 +115,7 @@ export async function buildServer(parts: ServerParts): Promise<App> {
   deadLetterRoutes(app, parts);
   dashboardRoutes(app);
   await telemetryRoutes(app, parts);
+  limits.limitClosing(app);
   refuse();
   return app;
 }
