@@ -137,20 +137,22 @@ function mark(request: FastifyRequest, reply: FastifyReply): void {
  * @returns counts a request whose credentials were refused; throws where there were too many of its address
  */
 async function limitRates(app: App, max: number): Promise<(request: FastifyRequest) => Promise<void>> {
-  const tooMany = () =>
-    new HttpProblem(429, 'too many requests: wait as long as the header retry-after says');
+  const tooMany = (headers?: Record<string, string>) =>
+    new HttpProblem(429, 'too many requests: wait as long as the header retry-after says', headers);
   await app.register(rateLimit, {
     max,
     timeWindow: 60_000,
     hook: 'preParsing',
     keyGenerator: ({ principal, ip }) =>
       principal ? JSON.stringify([principal.tenantId, principal.role]) : ip,
-    errorResponseBuilder: tooMany,
+    errorResponseBuilder: () => tooMany(),
   });
   const count = app.createRateLimit();
   return async (request) => {
     const { isAllowed, ...rest } = await count(request);
-    if (!isAllowed && 'isExceeded' in rest && rest.isExceeded) throw tooMany();
+    if (!isAllowed && 'isExceeded' in rest && rest.isExceeded) {
+      throw tooMany({ 'retry-after': String(rest.ttlInSeconds) });
+    }
   };
 }
 
