@@ -27,6 +27,8 @@ export const KEEP_ALIVE = 65_000;
 
 /** Requests that are still under way once the server stops and all telemetry is answered are cut off after, ms. */
 const LAST_REQUESTS = 10_000;
+/** How often a server that stops looks for connections that have become idle, ms. */
+const LOOK = 100;
 
 /**
  * Bounds how long clients can keep a server from ending. To be called after whatever must be finished, however long
@@ -34,9 +36,14 @@ const LAST_REQUESTS = 10_000;
  */
 export function limitClosing(app: FastifyInstance): void {
   app.addHook('preClose', async () => {
-    const timer = setTimeout(() => app.server.closeAllConnections(), LAST_REQUESTS);
-    timer.unref();
-    app.server.once('close', () => clearTimeout(timer));
+    const { server } = app;
+    const last = setTimeout(() => server.closeAllConnections(), LAST_REQUESTS).unref();
+    // Node closes those that are idle when it stops to listen, and not those that are answered after that.
+    const idle = setInterval(() => server.closeIdleConnections(), LOOK).unref();
+    server.once('close', () => {
+      clearTimeout(last);
+      clearInterval(idle);
+    });
   });
 }
 
