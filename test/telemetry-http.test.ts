@@ -164,6 +164,15 @@ describe('POST /api/v1/telemetry/batch', () => {
   });
 });
 
+test('a stream may take longer than another body', async () => {
+  const slow = await start(BATCH, NDJSON, lines(...Array.from({ length: 40_000 }, () => event())));
+  // What comes slowly is written a second after it came, which is as long as a body may take here.
+  await expect.poll(() => at.number(EVENTS), { timeout: 30_000 }).toBeGreaterThan(10_000);
+  slow.request.end(event());
+  expect(await slow.status).toBe(200);
+  expect(await at.number(EVENTS)).toBe(40_001);
+});
+
 describe('is refused', () => {
   const bomb = () => gzipSync(Buffer.alloc(100_000_000, ' '));
   test.each<
@@ -215,6 +224,8 @@ describe('is refused', () => {
   test('a body that does not come to its end, with nothing kept', async () => {
     const slow = await start(BATCH, {}, `[${event()}`);
     expect(await slow.status).toBe(408);
+    const short = await start(BATCH, NDJSON, lines(event()));
+    expect(await short.status).toBe(408);
     const gone = await start(BATCH, {}, `[${event()},`);
     gone.request.destroy();
     expect(await post(ONE, event())).toMatchObject({ status: 200 });

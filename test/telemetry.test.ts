@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { InfrasageError } from '../src/errors.ts';
+import { Budget } from '../src/ingest/budget.ts';
 import type { Store } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
 import { event, lines } from './helpers/events.ts';
@@ -243,6 +244,19 @@ describe('many requests', () => {
     expect(await at.number(EVENTS)).toBe(28 * (12 - refused.length));
     expect(await at.telemetry.array(upload(large))).toMatchObject({ queued: 28 });
   });
+});
+
+test('one sender may have a quarter of the memory under way, others have the rest', () => {
+  const budget = new Budget(400);
+  const busy = expect.objectContaining({ reason: 'busy' });
+  for (const sender of ['a', 'b', 'c']) budget.take(sender, 100);
+  expect(() => budget.take('a', 1)).toThrow(busy);
+  budget.take('d', 60);
+  budget.take('e', 40);
+  expect(() => budget.take('d', 1)).toThrow(busy);
+  budget.give('a', 10);
+  budget.take('d', 10);
+  expect(() => budget.take('a', 1)).toThrow(busy);
 });
 
 describe('NDJSON', () => {

@@ -1,12 +1,6 @@
-import type { FastifyInstance } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { HttpProblem } from './problem.ts';
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Tells requests whose body is a stream of any length: it may take any time, but must not pause for IDLE. */
-    streams?: (request: FastifyRequest) => boolean;
-  }
-}
 
 /** Largest body, bytes; a route may set its own. */
 export const MAX_BODY = 1024 * 1024;
@@ -54,7 +48,7 @@ export function limitClosing(app: FastifyInstance): void {
 export function limitBodyTime(app: FastifyInstance, time: number): void {
   app.addHook('preParsing', async (request, reply, payload) => {
     const { raw } = request;
-    if (request.routeOptions.config.streams?.(request) || raw.complete) return payload;
+    if (raw.complete) return payload;
     const timer = setTimeout(() => {
       reply.header('connection', 'close');
       // Whoever reads the body answers; where nobody does, there is nobody to answer to.
@@ -62,8 +56,16 @@ export function limitBodyTime(app: FastifyInstance, time: number): void {
         payload.emit('error', new HttpProblem(408, 'the body did not arrive in time'));
       else raw.destroy();
     }, time);
+    bodyTimers.set(raw, timer);
     const done = () => clearTimeout(timer);
     raw.once('end', done).once('close', done);
     return payload;
   });
+}
+
+const bodyTimers = new WeakMap<IncomingMessage, NodeJS.Timeout>();
+
+/** Lets a body take any time from now on, as a stream does; it must still not pause for IDLE. */
+export function liftBodyTime({ raw }: FastifyRequest): void {
+  clearTimeout(bodyTimers.get(raw));
 }

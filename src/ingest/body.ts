@@ -1,6 +1,6 @@
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import type { Budget } from './budget.ts';
+import { type Budget, chunkCost } from './budget.ts';
 import { Refusal } from './refusal.ts';
 import { DamagedInput } from './source.ts';
 
@@ -82,11 +82,12 @@ async function* unbroken(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
  */
 export async function withWhole<T>(
   chunks: AsyncIterable<Uint8Array>,
-  { most, budget }: { most: number; budget: Budget },
+  { most, budget, sender }: { most: number; budget: Budget; sender: string },
   use: (body: Buffer) => Promise<T>,
 ): Promise<T> {
   const parts: Uint8Array[] = [];
   let length = 0;
+  let taken = 0;
   try {
     for await (const chunk of chunks) {
       if (length + chunk.length > most) {
@@ -94,12 +95,16 @@ export async function withWhole<T>(
           hint: 'send it in parts, or as application/x-ndjson, which has no such limit',
         });
       }
-      budget.take(chunk.length);
+      const cost = chunkCost(chunk);
+      budget.take(sender, cost);
+      taken += cost;
       length += chunk.length;
       parts.push(chunk);
     }
-    return await use(Buffer.concat(parts, length));
+    const body = Buffer.concat(parts, length);
+    parts.length = 0;
+    return await use(body);
   } finally {
-    budget.give(length);
+    budget.give(sender, taken);
   }
 }

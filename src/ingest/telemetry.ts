@@ -3,7 +3,7 @@ import { InfrasageError } from '../errors.ts';
 import type { LineOptions, Store } from '../store/store.ts';
 import { scanLines } from './batch.ts';
 import { decoded, withWhole } from './body.ts';
-import { Budget } from './budget.ts';
+import { Budget, chunkCost } from './budget.ts';
 import { Collector } from './collector.ts';
 import {
   assertSameRequest,
@@ -34,7 +34,7 @@ const STREAM_FLUSH_MS = 1_000;
 const STREAM_SOURCE = 'http stream';
 /** Failures that the answer to a stream lists; all are in the dead letters. */
 export const MOST_STREAM_FAILURES = 1_000;
-/** What was sent and not yet answered, bytes. */
+/** What was sent and not yet answered, bytes; a quarter of it has room for one stream, or for one array. */
 const MOST_UNDER_WAY = 192_000_000;
 
 /** Who sends, as their credentials say. */
@@ -53,6 +53,8 @@ export interface Upload {
   encoding?: string | undefined;
   /** The Idempotency-Key header. */
   key?: string | undefined;
+  /** Called where the body turns out to be a stream, which may take any time. */
+  onStream?: () => void;
 }
 
 export interface TelemetryDeps {
@@ -110,8 +112,10 @@ export class Telemetry {
    */
   async ndjson(upload: Upload): Promise<Outcome> {
     const chunks = decoded(upload.body, upload.encoding);
+    const { sender, onStream } = upload;
     const head: Uint8Array[] = [];
     let length = 0;
+    let taken = 0;
     let ended = false;
     try {
       while (length <= MOST_GROUPED_BYTES) {
@@ -120,20 +124,24 @@ export class Telemetry {
           ended = true;
           break;
         }
-        this.#budget.take(next.value.length);
+        const cost = chunkCost(next.value);
+        this.#budget.take(sender.id, cost);
+        taken += cost;
         length += next.value.length;
         head.push(next.value);
       }
       const start = Buffer.concat(head, length);
+      head.length = 0;
       const scan = ended ? this.#scan(ndjsonLines(start)) : undefined;
       if (scan && scan.sourceLines <= MOST_RECORDS) {
         return await this.#group(upload, 'ndjson', start, ndjsonLines);
       }
+      onStream?.();
       return await this.#stream(upload, start, chunks);
     } catch (error) {
       throw refusalIn(error) ?? error;
     } finally {
-      this.#budget.give(length);
+      this.#budget.give(sender.id, taken);
       // Not waited for: behind a chunk that does not come, it would not end.
       void chunks.return(undefined).catch(() => {});
     }
@@ -154,7 +162,7 @@ export class Telemetry {
   ): Promise<Outcome> {
     const chunks = decoded(upload.body, upload.encoding);
     try {
-      return await withWhole(chunks, { most, budget: this.#budget }, (body) =>
+      return await withWhole(chunks, { most, budget: this.#budget, sender: upload.sender.id }, (body) =>
         this.#group(upload, kind, body, toLines),
       );
     } catch (error) {
@@ -190,14 +198,14 @@ export class Telemetry {
   async #stream(upload: Upload, start: Buffer, rest: AsyncIterable<Uint8Array>): Promise<Outcome> {
     const key = requestKey(upload, 'stream', start.subarray(0, MOST_GROUPED_BYTES));
     return this.#once(key, async () => {
-      this.#budget.take(2 * STREAM_BATCH_BYTES);
+      this.#budget.take(upload.sender.id, 2 * STREAM_BATCH_BYTES);
       const streaming = this.#ingest(upload.sender, key, start, rest);
       this.#streams.add(streaming);
       try {
         return await streaming;
       } finally {
         this.#streams.delete(streaming);
-        this.#budget.give(2 * STREAM_BATCH_BYTES);
+        this.#budget.give(upload.sender.id, 2 * STREAM_BATCH_BYTES);
       }
     });
   }

@@ -11,6 +11,7 @@ import type { Store } from '../../store/store.ts';
 import type { App } from '../app.ts';
 import { principalOf } from '../auth.ts';
 import { chunksOf, discardRest } from '../chunks.ts';
+import { liftBodyTime } from '../limits.ts';
 import { BY_TOKEN_OR_KEY, problems } from '../openapi.ts';
 import { HttpProblem } from '../problem.ts';
 
@@ -111,7 +112,7 @@ export async function telemetryRoutes(
     app.post(
       '/api/v1/telemetry/batch',
       {
-        config: { ...config, streams: isNdjson },
+        config,
         schema: {
           ...common,
           summary: 'Send many events',
@@ -165,6 +166,7 @@ function uploadOf(request: FastifyRequest): Upload {
     body: chunksOf(raw),
     encoding: request.headers['content-encoding'],
     key: key === undefined ? undefined : String(key),
+    onStream: () => liftBodyTime(request),
   };
 }
 
