@@ -1,5 +1,5 @@
 import { createReadStream, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ import { thisProcess } from '../src/store/process.ts';
 import { connectShared } from '../src/store/socket-client.ts';
 import { shareStore } from '../src/store/socket-server.ts';
 import { type Store, uint64 } from '../src/store/store.ts';
+import { programVersion } from '../src/version.ts';
 import { type CliResult, type RunOptions, type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { expectExact, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
 import { event, lines } from './helpers/events.ts';
@@ -446,6 +447,26 @@ describe('a store that is shared', () => {
         .end();
     });
     expect(JSON.parse(answer)).toMatchObject({ message: expect.stringContaining('99.0.0'), exitStatus: 3 });
+  });
+
+  it('ends though a client does not read its answer', async () => {
+    const ask = (path: string, headers: Record<string, string>, body = '') =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        const socketPath = join(dataDir, 'infrasage.sock');
+        request({ socketPath, path, method: 'POST', headers }, resolve).on('error', reject).end(body);
+      });
+    const session = await ask('/session', {
+      'infrasage-version': programVersion(),
+      'infrasage-database': 'infrasage',
+    });
+    const { session: id } = JSON.parse(String(session.headers['infrasage-hello']));
+    const sql = "SELECT repeat('x', 1000) AS x FROM numbers(20000)";
+    const unread = await ask('/query', { 'infrasage-session': id }, JSON.stringify({ sql, params: {} }));
+    unread.on('error', () => {});
+    session.on('error', () => {});
+    expect(unread.statusCode).toBe(200);
+    await shared.close();
+    expect(await store.query('SELECT 1 AS one', z.object({ one: z.number() }))).toEqual([{ one: 1 }]);
   });
 
   it('lives through what is no request, and through a client that goes away in the middle', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { json } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 import { databaseName } from '../config.ts';
 import { InfrasageError } from '../errors.ts';
@@ -24,9 +25,15 @@ import {
   SOCKET,
 } from './wire.ts';
 
+/** Once their statements are done and sharing ends, clients have so long to read the answers, ms. */
+const LAST_ANSWERS = 2_000;
+
 /** A store that other processes of this user can use. */
 export interface SharedStore {
-  /** Finishes what is under way for others, then ends their sessions. The store stays open. */
+  /**
+   * Finishes what is under way for others, then ends their sessions. Who does not read an answer is not waited for. The
+   * store stays open.
+   */
   close(): Promise<void>;
 }
 
@@ -167,6 +174,8 @@ class Sharing {
   readonly #sessions = new Map<string, Session>();
   /** Ended sessions with changes under way: their locks are kept until these are done. */
   readonly #draining = new Set<Promise<void>>();
+  /** What clients wait for, but for locks: these may be waited for as long as others live. */
+  readonly #statements = new Set<Promise<unknown>>();
   readonly #answering = new Set<Promise<void>>();
   #stopping = false;
 
@@ -180,7 +189,6 @@ class Sharing {
       if (response.headersSent) response.destroy();
       else sendJson(response, 500, packError(error));
     });
-    // A lock may be waited for as long as others live.
     if (request.url !== '/lock') this.#answering.add(answering);
     await answering;
     this.#answering.delete(answering);
@@ -189,7 +197,11 @@ class Sharing {
   /** Refuses what is new, finishes what is under way, and lets go of what the clients hold. */
   async end(): Promise<void> {
     this.#stopping = true;
-    await Promise.allSettled(this.#answering);
+    await Promise.allSettled(this.#statements);
+    await Promise.race([
+      Promise.allSettled(this.#answering),
+      setTimeout(LAST_ANSWERS, undefined, { ref: false }),
+    ]);
     for (const [id, session] of this.#sessions) {
       session.response.end();
       this.#endSession(id);
@@ -205,7 +217,15 @@ class Sharing {
     // A session of a process before this one: its locks are gone, so it must not go on.
     if (!session) return sendJson(response, 410, packError(stopping()));
     if (!isCall(url)) return sendJson(response, 404, packError(new Error(`there is no call ${url}`)));
-    await answerCall(url, session, await json(request), response);
+    const body = await json(request);
+    // Nothing may begin once it is only waited for what has begun.
+    if (this.#stopping) return sendJson(response, 503, packError(stopping()));
+    const statement = runCall(url, session, body);
+    if (url !== '/lock') this.#statements.add(statement);
+    const result = await statement.finally(() => this.#statements.delete(statement));
+    if (!(result instanceof Rows)) return sendJson(response, 200, result ?? {});
+    response.writeHead(200);
+    await pipeline(Readable.from(result.text()), response);
   }
 
   async #openSession(headers: IncomingMessage['headers'], response: ServerResponse): Promise<void> {
@@ -241,17 +261,13 @@ async function drain({ changes, locks }: Session): Promise<void> {
   for (const lock of locks.values()) await lock.release();
 }
 
-async function answerCall<C extends Call>(
+async function runCall<C extends Call>(
   call: C,
   session: Session,
   body: unknown,
-  response: ServerResponse,
-): Promise<void> {
+): Promise<object | Rows | undefined> {
   const sent = CALLS[call].parse(body) as z.output<(typeof CALLS)[C]>;
-  const result = await ANSWERS[call](session, sent);
-  if (!(result instanceof Rows)) return sendJson(response, 200, result ?? {});
-  response.writeHead(200);
-  await pipeline(Readable.from(result.text()), response);
+  return ANSWERS[call](session, sent);
 }
 
 function isCall(url: string): url is Call {
