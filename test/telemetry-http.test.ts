@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type ClientRequest, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { Agent, fetch } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -171,6 +172,23 @@ test('a stream may take longer than another body', async () => {
   slow.request.end(event());
   expect(await slow.status).toBe(200);
   expect(await at.number(EVENTS)).toBe(40_001);
+});
+
+test('the retry of a stream that is under way is answered with it, and its connection ends with its sender', async () => {
+  const body = lines(...Array.from({ length: 1_000 }, () => event())).repeat(120);
+  const headers = { ...(await as('operator')), ...NDJSON, 'idempotency-key': 'k' };
+  const connections = promisify(app.server.getConnections.bind(app.server));
+  const before = await connections();
+  const own = new Agent({ connections: 2 });
+  const twice = [1, 2].map(async () => {
+    const answer = await fetch(origin + BATCH, { method: 'POST', body, headers, dispatcher: own });
+    return answer.json();
+  });
+  const expected = expect.objectContaining({ queued: 120_000 });
+  expect(await Promise.all(twice)).toEqual([expected, expected]);
+  await own.close();
+  await expect.poll(connections, { timeout: 5_000 }).toBeLessThanOrEqual(before);
+  expect(await at.number(EVENTS)).toBe(120_000);
 });
 
 describe('is refused', () => {

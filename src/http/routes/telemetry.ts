@@ -25,7 +25,7 @@ const LINES = {
   maxLine: 1024 * 1024,
 };
 
-/** How long the rest of a body that was refused is read, ms. */
+/** How long the rest of a body that is answered already is read, ms. */
 const DISCARD_TIME = 10_000;
 
 const JSON_TYPES = ['application/json', 'application/x-www-form-urlencoded'];
@@ -145,8 +145,9 @@ async function send(
       .type('application/json')
       .send({ status, ...outcome });
   } catch (error) {
-    if (!raw.readableEnded) discardRest(raw, DISCARD_TIME);
     throw problemOf(error, request);
+  } finally {
+    if (!raw.readableEnded) discardRest(raw, DISCARD_TIME);
   }
 }
 
