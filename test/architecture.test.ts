@@ -72,7 +72,7 @@ describe('imports', () => {
     ['store'],
     ['src/config.ts'],
     ['render'],
-    ['src/period.ts'],
+    ['src/period.ts', 'src/strict-json.ts'],
     ['src/errors.ts', 'src/io.ts', 'src/version.ts'],
   ];
 

@@ -4,7 +4,7 @@ import { base64url, createRemoteJWKSet, type JWTVerifyOptions, jwtVerify, SignJW
 import { z } from 'zod';
 import { type TokenSettings, tenantId } from '../config.ts';
 import { InfrasageError, usageError } from '../errors.ts';
-import { readJson } from '../ingest/strict-json.ts';
+import { readJson } from '../strict-json.ts';
 import { type Principal, ROLES, type Role } from './roles.ts';
 
 /** Longest token that is looked at, characters. */

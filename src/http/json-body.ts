@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { parse } from 'lossless-json';
-import { readJson } from '../ingest/strict-json.ts';
+import { readJson } from '../strict-json.ts';
 import { HttpProblem } from './problem.ts';
 
 /**

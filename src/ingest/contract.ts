@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { readJson } from './strict-json.ts';
+import { readJson } from '../strict-json.ts';
 
 export const EVENT_TYPES = ['metric', 'log', 'trace', 'event', 'profile', 'slo'] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
