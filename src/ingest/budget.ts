@@ -1,13 +1,14 @@
 import { Refusal } from './refusal.ts';
 
-/** So many senders that take all they can fill what there is. */
-const SENDERS = 4;
+/** So many senders that take all they can fill what there is: one has room for two streams at once. */
+const SENDERS = 2;
 const LEAST_CHUNK = 512;
 
 /**
  * How much of what was sent may be in memory at the same time, from the first
- * byte read to the answer: in all, and of one sender a quarter of that. What goes beyond is refused at once: a sender that
- * tries again later is better served than one that waits behind all others.
+ * byte read to the answer: in all, and of one sender half of that. What goes
+ * beyond is refused at once: a sender that tries again later is better served
+ * than one that waits behind all others.
  */
 export class Budget {
   readonly #most: number;

@@ -34,7 +34,7 @@ const STREAM_FLUSH_MS = 1_000;
 const STREAM_SOURCE = 'http stream';
 /** Failures that the answer to a stream lists; all are in the dead letters. */
 export const MOST_STREAM_FAILURES = 1_000;
-/** What was sent and not yet answered, bytes; a quarter of it has room for one stream, or for one array. */
+/** What was sent and not yet answered, bytes; half of it has room for two streams, or for two arrays. */
 const MOST_UNDER_WAY = 192_000_000;
 
 /** Who sends, as their credentials say. */
