@@ -9,7 +9,7 @@ export const MAX_HEADER = 16 * 1024;
 /** Longest part of a path that is a parameter, characters. */
 export const MAX_PARAM = 256;
 /** Connections at the same time; more are closed at once. */
-export const MAX_CONNECTIONS = 1000;
+export const MAX_CONNECTIONS = 4_000;
 /** The header of a request must be there within, ms. */
 export const HEADER_TIME = 10_000;
 /** The body of a request must be there within, ms. */
