@@ -68,6 +68,7 @@ describe('imports', () => {
     ['src/cli.ts'],
     ['commands', 'http'],
     ['src/context.ts'],
+    ['intake'],
     ['access', 'ingest', 'reports', 'alerts', 'verify'],
     ['store'],
     ['src/config.ts'],
@@ -76,7 +77,7 @@ describe('imports', () => {
     ['src/errors.ts', 'src/io.ts', 'src/version.ts'],
   ];
 
-  test('point one way: commands, then ingest, reports and alerts, then the store', () => {
+  test('point one way: commands, then intake, then ingest, reports and alerts, then the store', () => {
     const layer = (path: string) => LAYERS.findIndex((row) => row.includes(part(path)));
     expect(
       files.filter((path) => layer(path) < 0),
@@ -92,6 +93,7 @@ describe('imports', () => {
     const upper = [
       'commands',
       'http',
+      'intake',
       'access',
       'ingest',
       'reports',
@@ -109,7 +111,10 @@ describe('imports', () => {
     const wrong = imports.filter(
       ({ from, to }) =>
         part(from) === 'render' &&
-        within(['store', 'access', 'ingest', 'reports', 'alerts', 'verify', 'commands', 'http'], to),
+        within(
+          ['store', 'access', 'ingest', 'intake', 'reports', 'alerts', 'verify', 'commands', 'http'],
+          to,
+        ),
     );
     expect(wrong.map(shown)).toEqual([]);
   });

@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { InfrasageError } from '../src/errors.ts';
-import { Budget } from '../src/ingest/budget.ts';
+import { Budget } from '../src/intake/budget.ts';
 import type { Store } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
 import { event, lines } from './helpers/events.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { recover } from '../../src/ingest/recover.ts';
-import { type Sender, Telemetry, type Upload } from '../../src/ingest/telemetry.ts';
+import { type Sender, Telemetry, type Upload } from '../../src/intake/telemetry.ts';
 import { openEmbedded } from '../../src/store/embedded.ts';
 import { thisProcess } from '../../src/store/process.ts';
 import type { LineOptions, Store } from '../../src/store/store.ts';

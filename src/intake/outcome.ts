@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
+import type { Batch } from '../ingest/batch.ts';
 import type { Store } from '../store/store.ts';
-import type { Batch } from './batch.ts';
 
 /** What became of the records of a request: all of them are durable, in the firehose or the dead letters. */
 export interface Outcome {

@@ -1,8 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { thisProcess } from '../store/process.ts';
-import { withRows } from '../store/row-lock.ts';
-import type { Store } from '../store/store.ts';
-import { type Claim, claim } from './claim.ts';
+import { type Claim, claim } from '../ingest/claim.ts';
 import {
   countBatch,
   isWhole,
@@ -11,9 +8,12 @@ import {
   recordAbort,
   recordCommit,
   removeRows,
-} from './ledger.ts';
-import { recover } from './recover.ts';
-import { spoolPath } from './spool.ts';
+} from '../ingest/ledger.ts';
+import { recover } from '../ingest/recover.ts';
+import { spoolPath } from '../ingest/spool.ts';
+import { thisProcess } from '../store/process.ts';
+import { withRows } from '../store/row-lock.ts';
+import type { Store } from '../store/store.ts';
 
 /**
  * Batches of which it is open what became: those that an earlier process left

@@ -1,8 +1,8 @@
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import { DamagedInput } from '../ingest/source.ts';
 import { type Budget, chunkCost } from './budget.ts';
 import { Refusal } from './refusal.ts';
-import { DamagedInput } from './source.ts';
 
 /** A gzip body may be this many times as large as what was sent, once it is larger than FREE_BYTES. */
 const MOST_RATIO = 200;

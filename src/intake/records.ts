@@ -1,4 +1,4 @@
-import { LF } from './input.ts';
+import { LF } from '../ingest/input.ts';
 import { Refusal } from './refusal.ts';
 
 const CR = 13;

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { InfrasageError } from '../errors.ts';
+import { scanLines } from '../ingest/batch.ts';
+import { ingest } from '../ingest/ingest.ts';
 import type { LineOptions, Store } from '../store/store.ts';
-import { scanLines } from './batch.ts';
 import { decoded, withWhole } from './body.ts';
 import { Budget, chunkCost } from './budget.ts';
 import { Collector } from './collector.ts';
@@ -13,7 +14,6 @@ import {
   type RequestKey,
   recordKeys,
 } from './idempotency.ts';
-import { ingest } from './ingest.ts';
 import { committedLines, type Outcome, outcomeOfChain, type Piece } from './outcome.ts';
 import { arrayLines, ndjsonLines, oneLine } from './records.ts';
 import { failureOf, Refusal } from './refusal.ts';

@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { InfrasageError } from '../errors.ts';
+import type { Scan } from '../ingest/batch.ts';
+import { type Claim, claim } from '../ingest/claim.ts';
+import type { LedgerEntry } from '../ingest/ledger.ts';
+import { spool } from '../ingest/spool.ts';
+import { beginAttempt, completeAttempt } from '../ingest/write.ts';
 import { batchId } from '../store/batch-id.ts';
 import { thisProcess } from '../store/process.ts';
 import type { Binding, LineOptions, Store } from '../store/store.ts';
-import type { Scan } from './batch.ts';
-import { type Claim, claim } from './claim.ts';
 import { assertSameRequest, knownKeys, type RequestKey, recordKeys } from './idempotency.ts';
-import type { LedgerEntry } from './ledger.ts';
 import { committedAttempts, type Outcome, outcomesOf, type Piece } from './outcome.ts';
 import { failureOf } from './refusal.ts';
-import { spool } from './spool.ts';
 import type { Unsettled } from './unsettled.ts';
-import { beginAttempt, completeAttempt } from './write.ts';
 
 /** The records of one request. */
 export interface Submission {
