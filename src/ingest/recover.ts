@@ -70,13 +70,15 @@ export async function recover(store: Store, deps: RecoveryDeps): Promise<Recover
 
 /**
  * Settles the pending batches at a place that is claimed, so that a new attempt may begin there.
+ * @param deps.redo whether what cannot be read again is ingested again from its spool file; else it is removed, as
+ *   where its senders wait for an answer, and send it again themselves
  * @param deps.done is added to
  */
 export async function settlePlace(
   store: Store,
   claim: Claim,
   { previousKey, head }: Place,
-  { owner, now, done }: RecoveryDeps & { done?: Recovery },
+  { owner, now, redo = true, done }: RecoveryDeps & { redo?: boolean; done?: Recovery },
 ): Promise<void> {
   // Read under the claim: whoever had it may have settled them.
   const pending = await pendingBatches(store, { previousKey, head });
@@ -85,7 +87,7 @@ export async function settlePlace(
     const overtaken = pending.some((other) => other.key === entry.key && other.attempt > entry.attempt);
     const outcome = overtaken
       ? await abort(store, entry, now)
-      : await settle(store, claim, entry, { owner, now, setAside: done?.setAside ?? [] });
+      : await settle(store, claim, entry, { owner, now, redo, setAside: done?.setAside ?? [] });
     if (!done) continue;
     done[outcome] += 1;
     done.lines[outcome] += BigInt(entry.lines);
@@ -113,7 +115,7 @@ async function settle(
   store: Store,
   claim: Claim,
   entry: LedgerEntry,
-  { owner, now, setAside }: RecoveryDeps & { setAside: string[] },
+  { owner, now, redo, setAside }: RecoveryDeps & { redo: boolean; setAside: string[] },
 ): Promise<'committed' | 'aborted' | 'redone'> {
   const found = await countBatch(store, entry);
   if (!isRolledUp(entry, now()) && isWhole(entry, found)) {
@@ -121,7 +123,7 @@ async function settle(
     return 'committed';
   }
   const spooled = spoolPath(store.spoolDir, entry);
-  if (!entry.once || !(await isIntact(spooled, entry))) return abort(store, entry, now);
+  if (!redo || !entry.once || !(await isIntact(spooled, entry))) return abort(store, entry, now);
   if (entry.attempt > MOST_ATTEMPTS) {
     const aside = `${spooled}.set-aside`;
     await rename(spooled, aside);
@@ -185,7 +187,7 @@ async function clearSpool(store: Store): Promise<void> {
     const claim = spooled && (await tryClaim(store, spooled.place));
     if (!claim) continue;
     try {
-      const [pending] = await pendingBatches(store, { batchId: spooled.batchId });
+      const pending = (await pendingBatches(store)).find(({ batchId }) => batchId === spooled.batchId);
       if (!pending?.once) await rm(join(store.spoolDir, name), { force: true });
     } finally {
       await claim.release();

@@ -1,18 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { type Claim, claim } from '../ingest/claim.ts';
-import {
-  countBatch,
-  isWhole,
-  type LedgerEntry,
-  pendingBatches,
-  recordAbort,
-  recordCommit,
-  removeRows,
-} from '../ingest/ledger.ts';
-import { recover } from '../ingest/recover.ts';
+import type { LedgerEntry } from '../ingest/ledger.ts';
+import { recover, settlePlace } from '../ingest/recover.ts';
 import { spoolPath } from '../ingest/spool.ts';
 import { thisProcess } from '../store/process.ts';
-import { withRows } from '../store/row-lock.ts';
 import type { Store } from '../store/store.ts';
 
 /**
@@ -58,7 +49,7 @@ export class Unsettled {
     for (const { entry, held } of this.#entries.values()) {
       const place = held ?? (await claim(this.#store, entry));
       try {
-        await this.#settleOne(entry);
+        await this.#settleOne(entry, place);
       } catch (error) {
         this.#entries.set(entry.batchId, { entry, held: place });
         throw error;
@@ -68,17 +59,8 @@ export class Unsettled {
     }
   }
 
-  async #settleOne(entry: LedgerEntry): Promise<void> {
-    const [pending] = await pendingBatches(this.#store, { batchId: entry.batchId });
-    if (pending) {
-      const found = await countBatch(this.#store, pending);
-      if (isWhole(pending, found)) {
-        await recordCommit(this.#store, pending, found, this.#now());
-      } else {
-        await withRows(this.#store, 'shared', () => removeRows(this.#store, pending));
-        await recordAbort(this.#store, pending, this.#now());
-      }
-    }
+  async #settleOne(entry: LedgerEntry, place: Claim): Promise<void> {
+    await settlePlace(this.#store, place, entry, { owner: thisProcess(), now: this.#now, redo: false });
     await rm(spoolPath(this.#store.spoolDir, entry), { force: true });
   }
 }
