@@ -1,9 +1,12 @@
+import { spawn } from 'node:child_process';
 import { createReadStream, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { InfrasageError } from '../src/errors.ts';
@@ -368,6 +371,44 @@ describe('a store that is shared', () => {
     await other.close();
     await third;
     await expect(other.command('SELECT 1')).rejects.toMatchObject({ exitStatus: 3 });
+  });
+
+  it('is given up where it is stopped while others wait for what it holds; one that lives is waited for', async () => {
+    await shared.close();
+    shared = await shareStore(store, { dataDir, silence: 500 });
+    const place = { previousKey: 'a', head: 'b' };
+    const living = await openStore({ dataDir, database: 'infrasage', command: 'test' });
+    const slow = await claim(living, place);
+    let free = false;
+    const waiting = claim(store, place).then((held) => {
+      free = true;
+      return held;
+    });
+    // It is stopped as by Ctrl-Z, while it has a lock.
+    const script = `
+      const { openStore } = await import(process.argv[1]);
+      const store = await openStore({ dataDir: process.argv[2], database: 'infrasage', command: 'test' });
+      await store.lock('rows', 'shared');
+      console.log('held');
+      process.stdin.once('data', () => store.command('SELECT 1').then(() => console.log('done'), (error) => console.log(error.message)));`;
+    const built = fileURLToPath(new URL('../dist/store/open.js', import.meta.url));
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script, built, dataDir]);
+    try {
+      const said = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+      expect((await said.next()).value).toBe('held');
+      child.kill('SIGSTOP');
+      const rows = await store.lock('rows');
+      await rows.release();
+      child.kill('SIGCONT');
+      child.stdin.write('go on');
+      expect((await said.next()).value).toMatch(/was stopped for a while, and others.* went on without it/);
+      expect(free).toBe(false);
+      await slow.release();
+      await (await waiting).release();
+    } finally {
+      child.kill('SIGKILL');
+      await living.close();
+    }
   });
 
   it('leaves a pending batch alone while its place is claimed, with its spool file, and settles it after', async () => {

@@ -28,12 +28,18 @@ const MAX_STATEMENT = 64 * 1024 * 1024;
 const MUTATION_ROOM = 8 * 1024 * 1024;
 
 /** A store whose engine runs in this process, and so has all of its databases. */
-export interface EmbeddedStore extends Store {
+export interface EmbeddedStore extends Store, EmbeddedDatabase {
   /**
    * Another database of the same data directory, with its schema brought up to date; works until this store is closed.
    * @throws InfrasageError (exit 3)
    */
-  forDatabase(database: string): Promise<Omit<Store, 'close'>>;
+  forDatabase(database: string): Promise<EmbeddedDatabase>;
+}
+
+/** One of its databases. */
+export interface EmbeddedDatabase extends Omit<Store, 'close'> {
+  /** Whether somebody waits in line for a lock. */
+  isWanted(lock: string): boolean;
 }
 
 /**
@@ -234,6 +240,10 @@ class DatabaseStore implements EmbeddedStore {
 
   lock(name: string, mode: LockMode = 'exclusive'): Promise<NamedLock> {
     return this.#sessions.locks.take(`${this.database} ${name}`, mode);
+  }
+
+  isWanted(lock: string): boolean {
+    return this.#sessions.locks.isWanted(`${this.database} ${lock}`);
   }
 
   exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {

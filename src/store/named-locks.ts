@@ -41,6 +41,11 @@ export class NamedLocks {
     return this.#held(name);
   }
 
+  /** Whether somebody waits in line for a lock. */
+  isWanted(name: string): boolean {
+    return (this.#states.get(name)?.waiting.length ?? 0) > 0;
+  }
+
   #held(name: string): NamedLock {
     let held = true;
     return {

@@ -51,8 +51,6 @@ export async function connectShared({
       headers: { [HEADERS.database]: database, [HEADERS.version]: programVersion() },
     });
     if (session.statusCode !== 200) throw await refusal(session);
-    // It is silent until it ends, and its end shows in the calls.
-    session.on('error', () => {}).resume();
     return new SocketStore(agent, session, { dataDir, database });
   } catch (error) {
     agent.destroy();
@@ -83,6 +81,8 @@ class SocketStore implements Store {
     this.#agent = agent;
     this.#session = session;
     this.#id = words.session;
+    // Its end shows in the calls.
+    session.on('error', () => {}).on('data', () => void this.#ask('/alive', {}).catch(() => {}));
   }
 
   async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {

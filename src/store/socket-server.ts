@@ -10,10 +10,10 @@ import { z } from 'zod';
 import { databaseName } from '../config.ts';
 import { InfrasageError } from '../errors.ts';
 import { programVersion } from '../version.ts';
-import type { EmbeddedStore } from './embedded.ts';
+import type { EmbeddedDatabase, EmbeddedStore } from './embedded.ts';
 import type { NamedLock } from './named-locks.ts';
 import { withShortPath } from './short-path.ts';
-import type { LandingBatch, Store } from './store.ts';
+import type { LandingBatch } from './store.ts';
 import {
   CALLS,
   type Call,
@@ -28,6 +28,11 @@ import {
 /** Once their statements are done and sharing ends, clients have so long to read the answers, ms. */
 const LAST_ANSWERS = 2_000;
 
+/** A client that holds what others wait for, and says nothing for so long, is given up, ms. */
+const MOST_SILENCE = 10_000;
+/** How often it is asked meanwhile. */
+const ASKED = 5;
+
 /** A store that other processes of this user can use. */
 export interface SharedStore {
   /**
@@ -41,15 +46,18 @@ export interface SharedStore {
  * Shares an open store: other commands on its data directory work through it,
  * over a socket in that directory which only this user can open (see
  * socket-client.ts). To be closed before the store is.
+ * A client that is stopped (Ctrl-Z) does not hold up the others for ever: while they wait for a lock of its, it is
+ * asked whether it is alive, and where it does not answer, its session is ended like that of one that has gone.
  * @param store opened with `shares`
+ * @param options.silence how long a client may be silent while others wait for it, ms
  * @throws InfrasageError (exit 3) where the socket cannot be made
  */
 export async function shareStore(
   store: EmbeddedStore,
-  { dataDir }: { dataDir: string },
+  { dataDir, silence = MOST_SILENCE }: { dataDir: string; silence?: number },
 ): Promise<SharedStore> {
   const path = join(dataDir, SOCKET);
-  const sharing = new Sharing(store);
+  const sharing = new Sharing(store, silence);
   const server = createServer((request, response) => void sharing.answer(request, response));
   // A client's own wait decides when a connection is idle for too long: closed from here, it could meet a request.
   server.keepAliveTimeout = 0;
@@ -82,16 +90,16 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-type DatabaseStore = Omit<Store, 'close'>;
-
 /** What one client has here; it ends with its connection. */
 interface Session {
-  store: DatabaseStore;
+  store: EmbeddedDatabase;
   /** The open request that it lives by. */
   response: ServerResponse;
-  locks: Map<string, NamedLock>;
+  locks: Map<string, NamedLock & { name: string }>;
   /** Statements under way that change something. */
   changes: Set<Promise<unknown>>;
+  /** How often it was asked whether it is alive since it last said so. */
+  unanswered: number;
   ended: boolean;
 }
 
@@ -138,7 +146,7 @@ const ANSWERS: Answers = {
     const lock = randomUUID();
     // Its client may have gone while it waited in line.
     if (session.ended) await held.release();
-    else session.locks.set(lock, held);
+    else session.locks.set(lock, { name, release: () => held.release() });
     return { lock };
   },
   '/unlock': async ({ locks }, { lock }) => {
@@ -146,11 +154,15 @@ const ANSWERS: Answers = {
     locks.delete(lock);
     return undefined;
   },
+  '/alive': async (session) => {
+    session.unanswered = 0;
+    return undefined;
+  },
 };
 
 async function changing(
   session: Session,
-  change: (store: DatabaseStore) => Promise<void>,
+  change: (store: EmbeddedDatabase) => Promise<void>,
 ): Promise<undefined> {
   const running = change(session.store);
   session.changes.add(running);
@@ -163,7 +175,7 @@ async function changing(
 
 /** The file's name has no folder in it, so nothing but what is spooled can be read. */
 function spooledBatch(
-  store: DatabaseStore,
+  store: EmbeddedDatabase,
   { file, ...batch }: z.output<(typeof CALLS)['/write-batch']>,
 ): LandingBatch {
   return { ...batch, path: join(store.spoolDir, file) };
@@ -177,10 +189,14 @@ class Sharing {
   /** What clients wait for, but for locks: these may be waited for as long as others live. */
   readonly #statements = new Set<Promise<unknown>>();
   readonly #answering = new Set<Promise<void>>();
+  /** Ids of sessions that were ended because their clients did not answer. */
+  readonly #givenUp = new Set<string>();
+  readonly #asking: NodeJS.Timeout;
   #stopping = false;
 
-  constructor(store: EmbeddedStore) {
+  constructor(store: EmbeddedStore, silence: number) {
     this.#store = store;
+    this.#asking = setInterval(() => this.#askHolders(), silence / ASKED).unref();
   }
 
   /** Answers a request; never rejects. */
@@ -197,6 +213,7 @@ class Sharing {
   /** Refuses what is new, finishes what is under way, and lets go of what the clients hold. */
   async end(): Promise<void> {
     this.#stopping = true;
+    clearInterval(this.#asking);
     await Promise.allSettled(this.#statements);
     await Promise.race([
       Promise.allSettled(this.#answering),
@@ -213,13 +230,15 @@ class Sharing {
     const { url = '', headers } = request;
     if (this.#stopping) return sendJson(response, 503, packError(stopping()));
     if (url === SESSION) return this.#openSession(headers, response);
-    const session = this.#sessions.get(String(headers[HEADERS.session]));
-    // A session of a process before this one: its locks are gone, so it must not go on.
-    if (!session) return sendJson(response, 410, packError(stopping()));
+    const id = String(headers[HEADERS.session]);
+    const session = this.#sessions.get(id);
+    if (!session) return this.#refuseEnded(id, response);
     if (!isCall(url)) return sendJson(response, 404, packError(new Error(`there is no call ${url}`)));
     const body = await json(request);
     // Nothing may begin once it is only waited for what has begun.
     if (this.#stopping) return sendJson(response, 503, packError(stopping()));
+    // It was given up while this came: others have what it held.
+    if (session.ended) return this.#refuseEnded(id, response);
     const statement = runCall(url, session, body);
     if (url !== '/lock') this.#statements.add(statement);
     const result = await statement.finally(() => this.#statements.delete(statement));
@@ -236,13 +255,45 @@ class Sharing {
     await Promise.allSettled(this.#draining);
     const store = await this.#store.forDatabase(database);
     const id = randomUUID();
-    const session: Session = { store, response, locks: new Map(), changes: new Set(), ended: false };
+    const session: Session = {
+      store,
+      response,
+      locks: new Map(),
+      changes: new Set(),
+      unanswered: 0,
+      ended: false,
+    };
     this.#sessions.set(id, session);
     response.once('close', () => this.#endSession(id));
     if (response.destroyed) this.#endSession(id);
     const { engineVersion, parallelism } = store;
     const words: z.infer<typeof hello> = { session: id, engineVersion, parallelism };
     response.writeHead(200, { [HEADERS.hello]: JSON.stringify(words) }).flushHeaders();
+  }
+
+  /** For a session that was given up, or of a process before this one: its locks are gone, so it must not go on. */
+  #refuseEnded(id: string, response: ServerResponse): void {
+    if (this.#givenUp.has(id)) sendJson(response, 409, packError(givenUp()));
+    else sendJson(response, 410, packError(stopping()));
+  }
+
+  /**
+   * Asks who holds what others wait for whether they are alive, and gives up those that did not answer several times.
+   * Times are counted, not measured: while this process itself is stopped, nobody can answer.
+   */
+  #askHolders(): void {
+    for (const [id, session] of this.#sessions) {
+      const { store, locks, response } = session;
+      if (![...locks.values()].some(({ name }) => store.isWanted(name))) continue;
+      if (session.unanswered < ASKED) {
+        session.unanswered += 1;
+        response.write('\n');
+      } else {
+        this.#givenUp.add(id);
+        response.destroy();
+        this.#endSession(id);
+      }
+    }
   }
 
   #endSession(id: string): void {
@@ -282,6 +333,13 @@ function stopping(): InfrasageError {
   return new InfrasageError('the infrasage process that has the data directory open is stopping', {
     hint: 'run the same command again',
   });
+}
+
+function givenUp(): InfrasageError {
+  return new InfrasageError(
+    'this command was stopped for a while, and others, who waited for what it held, went on without it',
+    { hint: 'run the same command again' },
+  );
 }
 
 function otherVersion(version: string): InfrasageError {

@@ -7,7 +7,8 @@ export const SOCKET = 'infrasage.sock';
 
 /**
  * A session is one request that stays open; its end, however it comes, is the end of the session. It is asked for with
- * a database and the program's version, and answered with a hello. The calls of the session carry its id.
+ * a database and the program's version, and answered with a hello. The calls of the session carry its id. What comes
+ * in the answer after that, a line at a time, asks whether its client is alive, and is answered by a call.
  */
 export const SESSION = '/session';
 export const HEADERS = {
@@ -95,6 +96,7 @@ export const CALLS = {
   '/judge-batch': batch,
   '/lock': z.object({ name: z.string(), mode: z.enum(['exclusive', 'shared']), wait: z.boolean() }),
   '/unlock': z.object({ lock: z.string() }),
+  '/alive': z.object({}),
 } as const;
 export type Call = keyof typeof CALLS;
 /** The body of a call, before it is JSON. */
