@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { type ClientRequest, request as httpRequest } from 'node:http';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text as textOf } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { Agent, fetch } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createKey } from '../src/access/keys.ts';
+import { createKey, revokeKey } from '../src/access/keys.ts';
 import type { Role } from '../src/access/roles.ts';
 import type { App } from '../src/http/app.ts';
 import { server, token } from './helpers/api.ts';
@@ -174,6 +175,27 @@ test('a stream may take longer than another body', async () => {
   expect(await at.number(EVENTS)).toBe(40_001);
 });
 
+test('a stream ends when its key is revoked, and its sender is told what is stored', async () => {
+  const { key, kept } = await createKey(
+    at.store,
+    { tenantId: 'globex', name: '' },
+    { now: new Date(), random: randomBytes },
+  );
+  const piece = lines(...Array.from({ length: 1_000 }, () => event({ tenant_id: undefined })));
+  const stream = await start(BATCH, { ...NDJSON, 'x-api-key': key }, piece.repeat(40));
+  await expect.poll(() => at.number(EVENTS), { timeout: 30_000 }).toBeGreaterThan(10_000);
+  await revokeKey(at.store, { id: kept.id, tenantId: null, now: new Date() });
+  const sending = setInterval(() => stream.request.write(piece), 50);
+  const status = await stream.status;
+  clearInterval(sending);
+  expect(status).toBe(403);
+  const stored = await at.number(EVENTS);
+  expect(await stream.detail).toContain(
+    `the API key was revoked meanwhile; ${stored} of its records are stored`,
+  );
+  stream.request.end();
+});
+
 test('the retry of a stream that is under way is answered with it, and its connection ends with its sender', async () => {
   const body = lines(...Array.from({ length: 1_000 }, () => event())).repeat(120);
   const headers = { ...(await as('operator')), ...NDJSON, 'idempotency-key': 'k' };
@@ -264,15 +286,27 @@ async function start(
   path: string,
   headers: Record<string, string>,
   body: string,
-): Promise<{ request: ClientRequest; status: Promise<number>; drained: Promise<void> }> {
+): Promise<{
+  request: ClientRequest;
+  status: Promise<number>;
+  detail: Promise<string>;
+  drained: Promise<void>;
+}> {
   const request = httpRequest(origin + path, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', ...(await as('operator')), ...headers },
+    headers: {
+      'content-type': 'application/json',
+      ...('x-api-key' in headers ? {} : await as('operator')),
+      ...headers,
+    },
   });
   request.on('error', () => {});
-  const status = new Promise<number>((resolve) => {
-    request.on('response', (response) => resolve(response.resume().statusCode ?? 0));
-  });
+  const response = new Promise<IncomingMessage>((resolve) => request.on('response', resolve));
+  const text = response.then(textOf);
+  const status = response.then(({ statusCode = 0 }) => statusCode);
+  const detail = text.then((body) => JSON.parse(body).detail);
+  // Whoever asks for it is told; most do not.
+  detail.catch(() => {});
   const drained = new Promise<void>((resolve) => request.write(body, () => resolve()));
-  return { request, status, drained };
+  return { request, status, detail, drained };
 }

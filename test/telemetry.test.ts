@@ -506,6 +506,13 @@ describe('where writing fails', () => {
       kept: expect.stringMatching(/^it is not known yet whether/),
     });
     await expect(telemetry.one(upload(event()))).rejects.toMatchObject({ kept: 'nothing of it is stored' });
+    // A retry may have been stored the first time: that is what is not settled.
+    const kept = expect.stringMatching(
+      /stored this time; whether it was when it was sent before is not known/,
+    );
+    await expect(telemetry.array(upload(body, { key: 'k' }))).rejects.toMatchObject({ kept });
+    const long = lines(...Array.from({ length: 12_000 }, () => event()));
+    await expect(telemetry.ndjson(upload(long, { key: 'stream' }))).rejects.toMatchObject({ kept });
     broken.mended = true;
     expect(await telemetry.array(upload(body, { key: 'k' }))).toMatchObject({ queued: 1, failed: 1 });
     expect(await at.number(EVENTS)).toBe(1);

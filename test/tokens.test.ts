@@ -1,5 +1,5 @@
 import { createHmac, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { EncryptJWT, exportJWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -233,6 +233,39 @@ describe('tokens', () => {
     await new Promise((resolve) => provider.close(resolve));
   });
 });
+
+test.each<[what: string, answer: (response: ServerResponse) => void]>([
+  ['fails', (response) => response.writeHead(500).end()],
+  ['hangs up', (response) => response.destroy()],
+  ['answers with something else', (response) => response.end('<html>')],
+  ['answers with no key set', (response) => response.end('{}')],
+])(
+  'where the address of the keys %s, a token is not called invalid: 503, and again later',
+  async (_, answer) => {
+    const provider = createServer((_request, response) => answer(response));
+    await new Promise<void>((resolve) => provider.listen(0, '127.0.0.1', resolve));
+    const { port } = provider.address() as AddressInfo;
+    const { app: down, log } = await server(store, {
+      tokens: { ...NAMES, key: { kind: 'jwks', url: `http://127.0.0.1:${port}/` } },
+    });
+    apps.push(down);
+    const good = await token(NAMED, { header: { alg: 'RS256', kid: 'rsa' }, key: rsa.privateKey });
+    const { statusCode, headers, json } = await get(bearer(good), down);
+    expect({ statusCode, retry: headers['retry-after'] }).toEqual({ statusCode: 503, retry: '5' });
+    expect(json()).toEqual({
+      type: 'about:blank',
+      title: 'Service Unavailable',
+      status: 503,
+      detail: 'the server cannot answer now; try again in a moment',
+      request_id: headers['x-request-id'],
+    });
+    expect(log()).toContain('INFRASAGE_JWKS_URL does not answer with a key set');
+    // What is refused whatever the keys are.
+    expect((await get(bearer(await token(NAMED)), down)).body).toBe(UNAUTHORIZED);
+    expect((await get({}, down)).body).toBe(UNAUTHORIZED);
+    await new Promise((resolve) => provider.close(resolve));
+  },
+);
 
 describe('API keys', () => {
   test('one is known until it is revoked, reads nothing, and is not stored', async () => {

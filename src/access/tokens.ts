@@ -1,6 +1,14 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { base64url, createRemoteJWKSet, type JWTVerifyOptions, jwtVerify, SignJWT } from 'jose';
+import {
+  base64url,
+  createRemoteJWKSet,
+  errors,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+  jwtVerify,
+  SignJWT,
+} from 'jose';
 import { z } from 'zod';
 import { type TokenSettings, tenantId } from '../config.ts';
 import { InfrasageError, usageError } from '../errors.ts';
@@ -26,10 +34,16 @@ export class TokenRefused extends Error {
   override readonly name = 'TokenRefused';
 }
 
+/** The keys that tokens are checked with cannot be fetched now: nothing is known of the token. */
+export class KeysUnavailable extends Error {
+  override readonly name = 'KeysUnavailable';
+}
+
 export interface TokenVerifier {
   /**
    * Who a token is of.
    * @throws TokenRefused whatever is wrong with it
+   * @throws KeysUnavailable
    */
   verify(token: string, now: Date): Promise<Principal>;
 }
@@ -56,6 +70,7 @@ export function tokenVerifier({ key, audience, issuer }: TokenSettings): TokenVe
       try {
         await check(token, { ...expected, currentDate: now });
       } catch (error) {
+        if (error instanceof KeysUnavailable) throw error;
         throw new TokenRefused(error instanceof Error ? error.message : 'not verified', { cause: error });
       }
       // Read here a second time, strictly: of a claim given twice, others may have checked the other one.
@@ -102,7 +117,7 @@ function checker(key: TokenSettings['key']): Check {
       return (token, options) => jwtVerify(token, secret, { ...options, algorithms: ['HS256'] });
     }
     case 'jwks': {
-      const keys = createRemoteJWKSet(new URL(key.url), { timeoutDuration: 5_000 });
+      const keys = remoteKeys(new URL(key.url));
       return (token, options) =>
         jwtVerify(token, keys, { ...options, algorithms: ['RS256', 'ES256', 'EdDSA'] });
     }
@@ -112,6 +127,25 @@ function checker(key: TokenSettings['key']): Check {
       return (token, options) => jwtVerify(token, publicKey, { ...options, algorithms });
     }
   }
+}
+
+/** What a key set says of a token; whatever else it fails with has to do with the set itself. */
+const ABOUT_THE_TOKEN = [
+  'ERR_JWKS_NO_MATCHING_KEY',
+  'ERR_JWKS_MULTIPLE_MATCHING_KEYS',
+  'ERR_JOSE_NOT_SUPPORTED',
+];
+
+function remoteKeys(url: URL): JWTVerifyGetKey {
+  const keys = createRemoteJWKSet(url, { timeoutDuration: 5_000 });
+  return async (header, token) => {
+    try {
+      return await keys(header, token);
+    } catch (error) {
+      if (error instanceof errors.JOSEError && ABOUT_THE_TOKEN.includes(error.code)) throw error;
+      throw new KeysUnavailable('INFRASAGE_JWKS_URL does not answer with a key set', { cause: error });
+    }
+  };
 }
 
 function readPublicKey(path: string): KeyObject {

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { KeyRing } from '../access/keys.ts';
 import { type Action, may, type Principal } from '../access/roles.ts';
-import { TokenRefused, type TokenVerifier } from '../access/tokens.ts';
-import { HttpProblem } from './problem.ts';
+import { KeysUnavailable, TokenRefused, type TokenVerifier } from '../access/tokens.ts';
+import { HttpProblem, unavailable } from './problem.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -12,8 +12,16 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who it is from; null on public routes. */
     principal: Principal | null;
+    /**
+     * Whether its credentials are valid to this moment, for what goes on for long: a key may have been revoked. A token
+     * is valid for what was begun before it expired.
+     */
+    isStillValid: () => Promise<boolean>;
   }
 }
+
+/** Seconds after which a token is sent again that could not be looked at. */
+const RETRY_AFTER = '5';
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
 
@@ -21,13 +29,14 @@ export interface GuardParts {
   tokens: TokenVerifier;
   keys: KeyRing;
   now: () => Date;
-  /** Told of each request whose credentials are refused; may throw another answer. */
+  /** Told of each request whose credentials are refused, or cannot be looked at; may throw another answer. */
   refused: (request: FastifyRequest) => Promise<void>;
 }
 
 /** Lets only those in who may do what a route is for. To be installed before any route. */
 export function guard(app: FastifyInstance, { tokens, keys, now, refused }: GuardParts): void {
   app.decorateRequest('principal', null);
+  app.decorateRequest('isStillValid', async () => true);
 
   app.addHook('onRoute', ({ method, url, config }) => {
     if (!config?.access) throw new Error(`the route ${method} ${url} does not say who may use it`);
@@ -40,6 +49,11 @@ export function guard(app: FastifyInstance, { tokens, keys, now, refused }: Guar
     try {
       request.principal = await identify(request);
     } catch (error) {
+      if (error instanceof KeysUnavailable) {
+        request.log.error({ err: error }, 'the keys of tokens could not be fetched');
+        await refused(request);
+        throw unavailable({ 'retry-after': RETRY_AFTER });
+      }
       if (!(error instanceof TokenRefused)) throw error;
       request.log.info({ reason: error.message }, 'credentials refused');
       await refused(request);
@@ -58,6 +72,7 @@ export function guard(app: FastifyInstance, { tokens, keys, now, refused }: Guar
     if (apiKeys.length > 0) {
       const found = await keys.find(given, now());
       if (!found) throw new TokenRefused('no such API key, or revoked');
+      request.isStillValid = async () => (await keys.find(given, now())) !== undefined;
       return found;
     }
     const [, token] = BEARER.exec(given) ?? [];

@@ -50,6 +50,11 @@ const DETAILS: Record<number, string> = {
 
 const FAILED = 'the server failed; its log says why, under the id of this request';
 
+/** That nothing can be said now, and no more. */
+export function unavailable(headers: Record<string, string> = {}): HttpProblem {
+  return new HttpProblem(503, DETAILS[503] ?? '', headers);
+}
+
 /** What handlers throw. */
 export type Failure = FastifyError | HttpProblem | InfrasageError;
 

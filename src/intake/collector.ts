@@ -1,8 +1,9 @@
 import { InfrasageError } from '../errors.ts';
 import type { LineOptions } from '../store/store.ts';
 import { type GroupDeps, type Submission, writeGroup } from './group.ts';
+import { keptUnlooked } from './idempotency.ts';
 import type { Outcome } from './outcome.ts';
-import { Refusal } from './refusal.ts';
+import { failureOf, Refusal } from './refusal.ts';
 
 /** Longest that records wait for others to be written with, unless all writers are busy. */
 export const GROUP_MS = 200;
@@ -133,8 +134,7 @@ export class Collector {
     try {
       results = await writeGroup(group, this.#options, this.#deps);
     } catch (error) {
-      const words = error instanceof InfrasageError ? error.withKept('nothing of it is stored') : error;
-      for (const { reject } of group) reject(words);
+      for (const { reject, key } of group) reject(failureOf(error).withKept(keptUnlooked(key)));
       return;
     }
     for (const [{ resolve, reject }, result] of results) {

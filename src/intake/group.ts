@@ -39,6 +39,7 @@ const GROUP_SOURCE = 'http';
  * each: an outcome once it is committed and durable, or the error. A request
  * whose key is known is not written again; its outcome is that of the first
  * time.
+ * @throws InfrasageError where nothing was begun, and it is not known which keys came before
  */
 export async function writeGroup<S extends Submission>(
   submissions: readonly S[],

@@ -103,6 +103,13 @@ export async function knownKeys(
   return known;
 }
 
+/** What is stored of a request that failed before it could be looked up whether its key came before. */
+export function keptUnlooked(key: RequestKey | undefined): string {
+  return key
+    ? 'nothing of it was stored this time; whether it was when it was sent before is not known, and with the same Idempotency-Key, a retry counts once'
+    : 'nothing of it is stored';
+}
+
 /** @throws Refusal where a key came with another body before */
 export function assertSameRequest(key: RequestKey, before: RequestKey): void {
   if (key.fingerprint === before.fingerprint) return;

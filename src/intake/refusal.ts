@@ -6,9 +6,10 @@ import { InfrasageError } from '../errors.ts';
  * too_large     beyond a limit
  * unsupported   sent in an encoding that is not read
  * key_reused    its idempotency key came with another body before
+ * revoked       its sender may not send any more, which was found while it went on
  * busy          too much is under way; the same later may be taken
  */
-export type RefusalReason = 'malformed' | 'too_large' | 'unsupported' | 'key_reused' | 'busy';
+export type RefusalReason = 'malformed' | 'too_large' | 'unsupported' | 'key_reused' | 'revoked' | 'busy';
 
 /** A request that is not taken, and why. Nothing of it is stored unless `kept` says so. */
 export class Refusal extends InfrasageError {

@@ -9,6 +9,7 @@ import { Collector } from './collector.ts';
 import {
   assertSameRequest,
   fingerprintOf,
+  keptUnlooked,
   keyHash,
   knownKeys,
   type RequestKey,
@@ -55,6 +56,8 @@ export interface Upload {
   key?: string | undefined;
   /** Called where the body turns out to be a stream, which may take any time. */
   onStream?: () => void;
+  /** Whether the sender may still send; asked while a stream goes on. */
+  mayGoOn?: () => Promise<boolean>;
 }
 
 export interface TelemetryDeps {
@@ -199,7 +202,7 @@ export class Telemetry {
     const key = requestKey(upload, 'stream', start.subarray(0, MOST_GROUPED_BYTES));
     return this.#once(key, async () => {
       this.#budget.take(upload.sender.id, 2 * STREAM_BATCH_BYTES);
-      const streaming = this.#ingest(upload.sender, key, start, rest);
+      const streaming = this.#ingest(upload, key, start, rest);
       this.#streams.add(streaming);
       try {
         return await streaming;
@@ -211,21 +214,27 @@ export class Telemetry {
   }
 
   async #ingest(
-    sender: Sender,
+    { sender, mayGoOn = async () => true }: Upload,
     key: RequestKey | undefined,
     start: Buffer,
     rest: AsyncIterable<Uint8Array>,
   ): Promise<Outcome> {
     const { store, now } = this.#deps;
     const batches: Piece[] = [];
+    const root = await this.#rootOf(key).catch((error: unknown) => {
+      throw failureOf(error).withKept(keptUnlooked(key));
+    });
     const source = {
       name: STREAM_SOURCE,
       once: true,
-      root: await this.#rootOf(key),
+      root,
       boundTo: sender.tenant,
       async *read(stop?: AbortSignal) {
         yield start;
-        yield* until(rest, stop);
+        for await (const chunk of until(rest, stop)) {
+          if (!(await mayGoOn())) throw new Refusal('revoked', 'the API key was revoked meanwhile');
+          yield chunk;
+        }
       },
     };
     const options = {

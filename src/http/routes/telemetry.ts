@@ -168,6 +168,7 @@ function uploadOf(request: FastifyRequest): Upload {
     encoding: request.headers['content-encoding'],
     key: key === undefined ? undefined : String(key),
     onStream: () => liftBodyTime(request),
+    mayGoOn: () => request.isStillValid(),
   };
 }
 
@@ -190,6 +191,7 @@ const STATUS: Record<RefusalReason, number> = {
   too_large: 413,
   unsupported: 415,
   key_reused: 422,
+  revoked: 403,
   busy: 503,
 };
 
