@@ -1,0 +1,55 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openEmbedded } from '../../src/store/embedded.ts';
+import { connectShared } from '../../src/store/socket-client.ts';
+import { shareStore } from '../../src/store/socket-server.ts';
+import type { Store } from '../../src/store/store.ts';
+
+/** One data that stores are opened on, for one test file. */
+export interface Ground {
+  /** Opens a store as a process of its own would, where the engine allows several; else the one there is. */
+  open(): Promise<Store>;
+  /** Closes what was opened, and removes the data. */
+  remove(): Promise<void>;
+}
+
+/** Every kind of store there is, by name. */
+export const GROUNDS: readonly [name: string, () => Promise<Ground>][] = [
+  ['embedded', embedded],
+  ['shared over a socket', shared],
+];
+
+async function embedded(): Promise<Ground> {
+  const folder = mkdtempSync(join(tmpdir(), 'infrasage-store-'));
+  const store = await openEmbedded({ dataDir: join(folder, 'data'), database: 'infrasage', command: 'test' });
+  return {
+    open: async () => store,
+    async remove() {
+      await store.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function shared(): Promise<Ground> {
+  const folder = mkdtempSync(join(tmpdir(), 'infrasage-store-'));
+  const where = { dataDir: join(folder, 'data'), database: 'infrasage' };
+  const store = await openEmbedded({ ...where, command: 'test', shares: true });
+  const sharing = await shareStore(store, where);
+  const opened: Store[] = [];
+  return {
+    async open() {
+      const client = await connectShared(where);
+      if (!client) throw new Error('nobody shares the store');
+      opened.push(client);
+      return client;
+    },
+    async remove() {
+      await Promise.all(opened.map((client) => client.close()));
+      await sharing.close();
+      await store.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
