@@ -32,6 +32,14 @@ function buildProgram(io: Io, outcome: { status: ExitStatus }): Command {
     .description('Meter telemetry usage: ingest events, count them once, report, bill and alert.')
     .version(programVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print help')
+    .option(
+      '--clickhouse <url>',
+      'ClickHouse server to work with instead of the embedded engine (INFRASAGE_CLICKHOUSE_URL)',
+    )
+    .option(
+      '--retry-for <span>',
+      'how long to try again while it does not answer, default 60s (INFRASAGE_RETRY_FOR)',
+    )
     .option('--data-dir <dir>', 'where the embedded engine keeps its data (INFRASAGE_DATA_DIR)')
     .option('--database <name>', 'database, default infrasage (INFRASAGE_DATABASE)')
     .option('--tenant <id>', 'only this tenant; on ingest, for events without one (INFRASAGE_TENANT)')

@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import ms, { type StringValue } from 'ms';
 import { z } from 'zod';
 import { InfrasageError, usageError } from './errors.ts';
 import type { Io } from './io.ts';
@@ -18,6 +19,43 @@ export const tenantId = z
     'must be 1 to 128 characters, none of them control characters',
   );
 
+const serverUrl = z
+  .string()
+  // Never said in a message: a password may be in it.
+  .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), {
+    error: 'must be an http or https URL, such as http://localhost:8123',
+    abort: true,
+  })
+  .transform((text) => new URL(text))
+  .refine(({ search, hash }) => search === '' && hash === '', 'must have no ? and no # in it');
+
+/** How long to try again: milliseconds. */
+const retryTime = z
+  .string()
+  .regex(/^(0|\d+(s|m|h))$/, 'must be a span such as 60s, 5m or 0')
+  .transform((text) => (text === '0' ? 0 : ms(text as StringValue)));
+
+const clickhouseOptions = z.object({
+  url: serverUrl,
+  user: z.string().optional(),
+  password: z.string().optional(),
+  caFile: z.string().optional(),
+  retryFor: retryTime,
+});
+
+/** A ClickHouse server, and how it is reached. */
+export interface ServerAddress {
+  /** Without user and password: may be said. */
+  url: URL;
+  user: string;
+  /** Never to be said. */
+  password: string;
+  /** File of certificates to trust beside the system's, PEM. */
+  caFile: string | undefined;
+  /** How long what may pass is tried again, ms: no connection, an overloaded server. */
+  retryForMs: number;
+}
+
 const globalOptions = z.object({
   dataDir: z.string().min(1, 'must not be empty'),
   database: databaseName,
@@ -29,10 +67,15 @@ const globalOptions = z.object({
 });
 
 /** The settings of one run, checked: flags over environment over defaults. */
-export type Config = z.infer<typeof globalOptions>;
+export type Config = z.infer<typeof globalOptions> & {
+  /** The server that has the data; undefined for the embedded engine. */
+  clickhouse: ServerAddress | undefined;
+};
 
 /** Values of the global flags, as the command line parser leaves them. */
 export interface GlobalFlags {
+  clickhouse?: string;
+  retryFor?: string;
   dataDir?: string;
   database?: string;
   tenant?: string;
@@ -69,11 +112,59 @@ export function readConfig(flags: GlobalFlags, io: Pick<Io, 'env' | 'stdout'>): 
     quiet: flags.quiet ?? false,
     debug: flags.debug ?? false,
   });
-  if (parsed.success) return { ...parsed.data, dataDir: resolve(parsed.data.dataDir) };
+  if (parsed.success) {
+    const clickhouse = readServerAddress(flags, env);
+    return { ...parsed.data, dataDir: resolve(parsed.data.dataDir), clickhouse };
+  }
   const issue = parsed.error.issues[0];
   const name = String(issue?.path[0] ?? '');
   const allowed = name === 'format' ? `must be one of ${FORMATS.join(', ')}` : issue?.message;
   throw usageError(`${SOURCES[name] ?? name} ${allowed}`);
+}
+
+/**
+ * The server to work with, if one is named. No message holds the password.
+ * @throws InfrasageError (exit 2) that names the flag or variable whose value is wrong
+ */
+function readServerAddress(flags: GlobalFlags, env: Io['env']): ServerAddress | undefined {
+  const given = flags.clickhouse ?? (env.INFRASAGE_CLICKHOUSE_URL || undefined);
+  if (given === undefined) return undefined;
+  const { url, user, password, caFile, retryFor } = parseSettings(
+    clickhouseOptions,
+    {
+      url: given,
+      user: env.INFRASAGE_CLICKHOUSE_USER || undefined,
+      password: env.INFRASAGE_CLICKHOUSE_PASSWORD || undefined,
+      caFile: env.INFRASAGE_CLICKHOUSE_CA_FILE || undefined,
+      retryFor: flags.retryFor ?? (env.INFRASAGE_RETRY_FOR || '60s'),
+    },
+    {
+      url: '--clickhouse or INFRASAGE_CLICKHOUSE_URL',
+      user: 'INFRASAGE_CLICKHOUSE_USER',
+      password: 'INFRASAGE_CLICKHOUSE_PASSWORD',
+      caFile: 'INFRASAGE_CLICKHOUSE_CA_FILE',
+      retryFor: '--retry-for or INFRASAGE_RETRY_FOR',
+    },
+  );
+  const bare = new URL(url);
+  bare.username = '';
+  bare.password = '';
+  return {
+    url: bare,
+    user: percentDecoded(url.username) || user || 'default',
+    password: percentDecoded(url.password) || password || '',
+    caFile: caFile === undefined ? undefined : resolve(caFile),
+    retryForMs: retryFor,
+  };
+}
+
+/** A part of a URL as it was meant; what is no percent encoding was meant as it is. */
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 const jwtSecret = z

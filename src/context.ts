@@ -1,5 +1,5 @@
 import type { DeliveryDeps } from './alerts/outbox.ts';
-import type { Config } from './config.ts';
+import type { Config, ServerAddress } from './config.ts';
 import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
 import { type Io, write } from './io.ts';
 import { render } from './render/index.ts';
@@ -71,18 +71,34 @@ export class Context {
   /** The store as it is, opened on first use; the driver and the engine are loaded only then, and where no other process shares it. */
   async unsettledStore(): Promise<Store> {
     if (!this.#store) {
-      const { openStore } = await import('./store/open.ts');
-      const { dataDir, database } = this.config;
-      this.#store = await openStore({ dataDir, database, command: this.#command });
+      const { clickhouse, dataDir, database } = this.config;
+      if (clickhouse) {
+        this.#store = await this.#openServer(clickhouse);
+      } else {
+        const { openStore } = await import('./store/open.ts');
+        this.#store = await openStore({ dataDir, database, command: this.#command });
+      }
     }
     return this.#store;
   }
 
+  async #openServer(address: ServerAddress): Promise<Store> {
+    const { openServer } = await import('./store/server/server-store.ts');
+    const { dataDir, database } = this.config;
+    return openServer({
+      address,
+      dataDir,
+      database,
+      onWait: ({ message }) => void this.say(`${message}; trying again`).catch(() => {}),
+    });
+  }
+
   /**
-   * The store for a command that stays: with the engine inside this process, and shared with every other command
-   * on the data directory until close(). Settled as for a command that reads.
+   * The store for a command that stays: a server, which all can use, or the engine inside this process, shared with
+   * every other command on the data directory until close(). Settled as for a command that reads.
    */
   async storeToShare(): Promise<Store> {
+    if (this.config.clickhouse) return this.store();
     const [{ openEmbedded }, { shareStore }] = await Promise.all([
       import('./store/embedded.ts'),
       import('./store/socket-server.ts'),

@@ -4,8 +4,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
   examples(command, ['infrasage init', 'infrasage init --data-dir /var/lib/infrasage']);
   act(command, async (context) => {
     const store = await context.store();
+    const { clickhouse, dataDir } = context.config;
     const data = {
-      data_dir: context.config.dataDir,
+      ...(clickhouse ? { server: clickhouse.url.href } : { data_dir: dataDir }),
       database: store.database,
       engine_version: store.engineVersion,
     };
@@ -13,7 +14,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       data,
       rows: [data],
       columns: [
-        { key: 'data_dir', title: 'Data directory', kind: 'text' },
+        clickhouse
+          ? { key: 'server', title: 'Server', kind: 'text' }
+          : { key: 'data_dir', title: 'Data directory', kind: 'text' },
         { key: 'database', title: 'Database', kind: 'text' },
         { key: 'engine_version', title: 'Engine', kind: 'text' },
       ],

@@ -85,6 +85,7 @@ export async function settlePlace(
   for (const entry of pending) {
     // A redo that was interrupted leaves two attempts at one batch: the later one has what there is to settle.
     const overtaken = pending.some((other) => other.key === entry.key && other.attempt > entry.attempt);
+    if (overtaken) await store.stopBatch(entry.batchId);
     const outcome = overtaken
       ? await abort(store, entry, now)
       : await settle(store, claim, entry, { owner, now, redo, setAside: done?.setAside ?? [] });
@@ -117,6 +118,7 @@ async function settle(
   entry: LedgerEntry,
   { owner, now, redo, setAside }: RecoveryDeps & { redo: boolean; setAside: string[] },
 ): Promise<'committed' | 'aborted' | 'redone'> {
+  await store.stopBatch(entry.batchId);
   const found = await countBatch(store, entry);
   if (!isRolledUp(entry, now()) && isWhole(entry, found)) {
     await recordCommit(store, entry, found, now());

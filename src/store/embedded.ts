@@ -1,10 +1,11 @@
-import { accessSync, constants, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { type ClickHouseClient, createClient } from '@clickhouse/client';
 import { z } from 'zod';
 import { InfrasageError, usageError } from '../errors.ts';
 import { assertReadable, recordVersions } from './data-dir.ts';
+import { prepareDirectory } from './directory.ts';
 import { DISK_FULL, storeFailure } from './failure.ts';
 import { landingSelect, linesOf, ONE_BLOCK, quoted } from './landing.ts';
 import { takeLock } from './lock.ts';
@@ -63,7 +64,7 @@ export async function openEmbedded({
 }): Promise<EmbeddedStore> {
   // What the engine writes is for this user alone.
   process.umask(0o077);
-  prepareDirectory(dataDir, database);
+  prepare(dataDir, database);
   const engine = await loadEngine();
   assertReadable(dataDir, engine.version);
   const lock = takeLock(dataDir, { command, shares });
@@ -161,6 +162,8 @@ class DatabaseStore implements EmbeddedStore {
   /** One more than writers: the ledger's rows of one are written beside the lines of the others. */
   readonly parallelism = WRITERS + 1;
   readonly spoolDir: string;
+  readonly manyHosts = false;
+  readonly retryForMs = 0;
   readonly #sessions: Sessions;
 
   constructor(database: string, sessions: Sessions) {
@@ -174,7 +177,7 @@ class DatabaseStore implements EmbeddedStore {
     if (database === this.database) return this;
     const { databases, dataDir } = this.#sessions;
     const open = async () => {
-      prepareDirectory(dataDir, database);
+      prepare(dataDir, database);
       return openDatabase(database, this.#sessions);
     };
     const opened = databases.get(database) ?? open();
@@ -229,6 +232,9 @@ class DatabaseStore implements EmbeddedStore {
       this.#sessions.writers.give(client);
     }
   }
+
+  /** A statement that was begun is done before this process, or a lock of it, ends. */
+  async stopBatch(): Promise<void> {}
 
   async judgeBatch(batch: LandingBatch) {
     const rows = landingSelect(batch, linesOf(batch.path));
@@ -291,45 +297,12 @@ async function loadEngine(): Promise<Engine> {
   }
 }
 
-function prepareDirectory(dataDir: string, database: string): void {
+function prepare(dataDir: string, database: string): void {
   if (/[{}*?]/.test(dataDir)) {
     // The engine reads these in the path of a spool file as a pattern.
     throw usageError(`a data directory cannot have {, }, * or ? in its name: ${dataDir}`);
   }
-  try {
-    makeDirectory(dataDir);
-    if (!statSync(dataDir).isDirectory()) throw notADirectory(dataDir);
-    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
-    makeDirectory(join(dataDir, 'spool', database));
-  } catch (error) {
-    if (error instanceof InfrasageError) throw error;
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'EEXIST' || code === 'ENOTDIR') throw notADirectory(dataDir, error);
-    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-      throw new InfrasageError(`no permission to write to the data directory ${dataDir}`, {
-        hint: 'give another one with --data-dir, or mend its permissions',
-        cause: error,
-      });
-    }
-    throw new InfrasageError(`the data directory ${dataDir} cannot be made`, {
-      cause: error,
-      hint: 'give another one with --data-dir',
-    });
-  }
-}
-
-/** Like mkdir -p. Node's own goes round for ever where a file system takes no directories, such as /proc. */
-function makeDirectory(path: string): void {
-  if (existsSync(path)) return;
-  if (dirname(path) !== path) makeDirectory(dirname(path));
-  mkdirSync(path, { mode: 0o700 });
-}
-
-function notADirectory(dataDir: string, cause?: unknown): InfrasageError {
-  return new InfrasageError(`${dataDir} is not a directory`, {
-    hint: 'give a directory with --data-dir',
-    cause,
-  });
+  prepareDirectory(dataDir, 'spool', database);
 }
 
 function connectionFailure(error: unknown, dataDir: string): InfrasageError {

@@ -10,6 +10,9 @@ const engineError = z.object({
 /** The engine's code for a full disk. */
 export const DISK_FULL = '243';
 
+/** What failed for a reason that may pass by itself; of a change, it is not known whether it was done. */
+export class Interrupted extends InfrasageError {}
+
 /** Engine error codes that call for words of their own. */
 const KNOWN: Record<string, { message: string; hint: string }> = {
   [DISK_FULL]: {

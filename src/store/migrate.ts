@@ -17,11 +17,11 @@ ENGINE = ReplacingMergeTree(applied_at)
 ORDER BY (version, name)`;
 
 const appliedRow = z.object({ version: z.number(), name: z.string(), checksum: z.string() });
+type Applied = z.infer<typeof appliedRow>;
 
 /**
- * Brings a database to this program's schema; does nothing where it is there
- * already. Every statement can be repeated, so an interrupted run is finished
- * by the next one.
+ * Brings a database of the embedded engine to this program's schema; does
+ * nothing where its data directory says that it is there already.
  * @returns the fingerprint of the schema it has now
  * @throws InfrasageError (exit 3) where a newer program has changed the schema, or a migration was edited
  */
@@ -32,11 +32,19 @@ export async function migrate(store: Store, dataDir: string): Promise<string> {
   // nor set back the views of a newer one.
   recordMigration(dataDir, store.database, programVersion());
   await store.command('CREATE DATABASE IF NOT EXISTS {{db}}');
+  await bringUpToDate(store);
+  return wanted;
+}
+
+/**
+ * Brings a database that is there to this program's schema. Every statement
+ * can be repeated, so an interrupted run is finished by the next one; not to be
+ * done by two at once.
+ * @throws InfrasageError (exit 3) where a newer program has changed the schema, or a migration was edited
+ */
+export async function bringUpToDate(store: Store): Promise<void> {
   await store.command(LEDGER);
-  const applied = await store.query(
-    'SELECT version, name, argMax(checksum, applied_at) AS checksum FROM {{db}}.infrasage_migrations GROUP BY version, name',
-    appliedRow,
-  );
+  const applied = await appliedFiles(store);
   const known = migrations();
   refuseNewer(applied, known, store.database);
   for (const migration of known) {
@@ -45,10 +53,32 @@ export async function migrate(store: Store, dataDir: string): Promise<string> {
     else await apply(store, migration);
   }
   for (const view of views()) {
-    const before = applied.find((row) => row.version === 0 && row.name === view.name);
-    if (before?.checksum !== view.checksum) await bringUp(store, view);
+    if (!hasView(applied, view)) await bringUp(store, view);
   }
-  return wanted;
+}
+
+/** Whether a database has this program's schema: one query. Fails where there is no schema at all. */
+export async function isUpToDate(store: Store): Promise<boolean> {
+  const applied = await appliedFiles(store);
+  const known = migrations();
+  return (
+    applied.filter(({ version }) => version > 0).length === known.length &&
+    known.every(({ version, checksum }) =>
+      applied.some((row) => row.version === version && row.checksum === checksum),
+    ) &&
+    views().every((view) => hasView(applied, view))
+  );
+}
+
+function appliedFiles(store: Store): Promise<Applied[]> {
+  return store.query(
+    'SELECT version, name, argMax(checksum, applied_at) AS checksum FROM {{db}}.infrasage_migrations GROUP BY version, name',
+    appliedRow,
+  );
+}
+
+function hasView(applied: readonly Applied[], { name, checksum }: View): boolean {
+  return applied.some((row) => row.version === 0 && row.name === name && row.checksum === checksum);
 }
 
 async function apply(store: Store, migration: Migration): Promise<void> {
@@ -82,11 +112,7 @@ async function record(
   });
 }
 
-function refuseNewer(
-  applied: readonly z.infer<typeof appliedRow>[],
-  known: readonly Migration[],
-  database: string,
-): void {
+function refuseNewer(applied: readonly Applied[], known: readonly Migration[], database: string): void {
   const newest = Math.max(0, ...known.map((m) => m.version));
   const unknown = applied.find((row) => row.version > newest);
   if (!unknown) return;
@@ -96,7 +122,7 @@ function refuseNewer(
   );
 }
 
-function refuseEdited(before: z.infer<typeof appliedRow>, migration: Migration): void {
+function refuseEdited(before: Applied, migration: Migration): void {
   if (before.checksum === migration.checksum) return;
   throw new InfrasageError(`${migration.name} is not the file that was applied to this database`, {
     hint: 'reinstall infrasage: its schema files were changed',

@@ -36,12 +36,14 @@ export function migrations(): Migration[] {
     .sort()
     .map((name) => {
       const text = read(name);
-      const statements = withoutComments(text)
-        .split(/;\s*\n/)
-        .map((s) => s.trim().replace(/;$/, ''))
-        .filter(Boolean);
+      const statements = statementsIn(text);
       return { version: Number.parseInt(name, 10), name, statements, checksum: checksum(text) };
     });
+}
+
+/** The tables that processes lock and fence each other with on a server; each statement can be repeated. */
+export function lockTables(): string[] {
+  return statementsIn(read('locks.sql'));
 }
 
 export function views(): View[] {
@@ -70,6 +72,13 @@ export function fingerprint(): string {
 
 function read(name: string): string {
   return readFileSync(new URL(name, FOLDER), 'utf8');
+}
+
+function statementsIn(text: string): string[] {
+  return withoutComments(text)
+    .split(/;\s*\n/)
+    .map((s) => s.trim().replace(/;$/, ''))
+    .filter(Boolean);
 }
 
 /** Whole-line comments only: a `--` elsewhere may be inside a string. */

@@ -64,6 +64,8 @@ class SocketStore implements Store {
   readonly engineVersion: string;
   readonly parallelism: number;
   readonly spoolDir: string;
+  readonly manyHosts = false;
+  readonly retryForMs = 0;
   readonly #agent: SocketAgent;
   readonly #session: IncomingMessage;
   readonly #id: string;
@@ -112,6 +114,9 @@ class SocketStore implements Store {
   async writeBatch(batch: LandingBatch): Promise<void> {
     await this.#ask('/write-batch', sentBatch(batch));
   }
+
+  /** As in the process that has the engine: what was begun ends before a lock does. */
+  async stopBatch(): Promise<void> {}
 
   async judgeBatch(batch: LandingBatch): Promise<VerdictCount[]> {
     const verdicts = await this.#ask('/judge-batch', sentBatch(batch));

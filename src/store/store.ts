@@ -83,6 +83,10 @@ export interface Store {
   readonly parallelism: number;
   /** Folder where batches are spooled before they are written. */
   readonly spoolDir: string;
+  /** Whether other machines may use this store too, with spool folders of their own. */
+  readonly manyHosts: boolean;
+  /** How long a batch whose writing was interrupted is settled and written again, ms; 0 where that does not pass by itself. */
+  readonly retryForMs: number;
   /** Runs a SELECT; every row is parsed by the schema. 64-bit integers arrive as strings. */
   query<T>(sql: string, row: z.ZodType<T>, params?: Params): Promise<T[]>;
   /** Runs a statement without a result. */
@@ -99,8 +103,16 @@ export interface Store {
   insert(table: string, ...rows: readonly TextRow[]): Promise<void>;
   /** Runs work while no other work of this name runs on this data, in whatever process. */
   exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
-  /** Sends the lines of a batch through the pipeline. Rejects with what it wrote unknown. */
+  /**
+   * Sends the lines of a batch through the pipeline. Rejects with what it wrote unknown: with Interrupted where it may
+   * work another time.
+   */
   writeBatch(batch: LandingBatch): Promise<void>;
+  /**
+   * Sees to it that nothing of a batch is under way, and nothing of it can begin any more, before it is counted to be
+   * settled. Where a batch's writing ends with its statement, there is nothing to do.
+   */
+  stopBatch(batchId: string): Promise<void>;
   /** The verdicts on the lines of a batch; nothing is written. */
   judgeBatch(batch: LandingBatch): Promise<VerdictCount[]>;
   /**

@@ -1,0 +1,233 @@
+import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { z } from 'zod';
+import type { ServerAddress } from '../../config.ts';
+import { prepareDirectory } from '../directory.ts';
+import { DISK_FULL } from '../failure.ts';
+import { landingSelect, ONE_BLOCK } from '../landing.ts';
+import { type LockMode, type NamedLock, withLock } from '../named-locks.ts';
+import { parseSql } from '../schema.ts';
+import {
+  type LandingBatch,
+  type Params,
+  type Store,
+  type TextRow,
+  uint64,
+  type VerdictCount,
+} from '../store.ts';
+import { Connection } from './connection.ts';
+import { mayPass, Refused, serverFailure } from './failure.ts';
+import { ProcessLocks } from './locks.ts';
+import { engineOf, migrateServer } from './prepare.ts';
+import { persist } from './retry.ts';
+import { parseRows, RowLocks } from './row-locks.ts';
+import { fence, fencedFailure, isFenced, Session } from './session.ts';
+
+/** Batches under way at once: while one is sent, another is parsed and a third is counted. */
+const PARALLELISM = 3;
+
+/** Free bytes of the server's disks below which no stored rows are changed. */
+const MUTATION_ROOM = 8 * 1024 * 1024;
+
+/** Read from a spool file at once. */
+const READ_BYTES = 1024 * 1024;
+
+/** Lines of a request's body, as a table. */
+const LINES = `input('line String')`;
+
+export interface ServerOptions {
+  address: ServerAddress;
+  database: string;
+  /** Where batches are spooled, in a folder a server and database. */
+  dataDir: string;
+  /** Told of the first failure that is waited for. */
+  onWait: (failure: Error) => void;
+  /** Whether the schema is brought up to date; without it, only judgeBatch works. Default true. */
+  migrate?: boolean;
+}
+
+/**
+ * Opens a database of a ClickHouse server, and brings its schema up to date.
+ * @throws InfrasageError (exit 3) where it cannot be reached or used: address, credentials, grants, version
+ */
+export async function openServer({
+  address,
+  database,
+  dataDir,
+  onWait,
+  migrate = true,
+}: ServerOptions): Promise<Store> {
+  const spoolDir = prepareDirectory(dataDir, 'servers', folderOf(address), database);
+  const connection = new Connection(address, {
+    retryForMs: address.retryForMs,
+    random: Math.random,
+    onWait: (failure) => onWait(serverFailure(failure, address)),
+  });
+  try {
+    const engineVersion = await engineOf(connection);
+    const store = new ServerStore(connection, { database, engineVersion, spoolDir });
+    if (migrate) await migrateServer(store);
+    return store;
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+class ServerStore implements Store {
+  readonly database: string;
+  readonly engineVersion: string;
+  readonly parallelism = PARALLELISM;
+  readonly spoolDir: string;
+  readonly retryForMs: number;
+  readonly manyHosts = true;
+  readonly #connection: Connection;
+  readonly #db: string;
+  readonly #session: Session;
+  readonly #rowLocks: RowLocks;
+  readonly #locks: ProcessLocks;
+
+  constructor(
+    connection: Connection,
+    { database, engineVersion, spoolDir }: Pick<Store, 'database' | 'engineVersion' | 'spoolDir'>,
+  ) {
+    this.database = database;
+    this.engineVersion = engineVersion;
+    this.spoolDir = spoolDir;
+    this.retryForMs = connection.patience.retryForMs;
+    this.#connection = connection;
+    this.#db = `\`${database}\``;
+    this.#session = new Session(connection, this.#db, randomUUID());
+    this.#rowLocks = new RowLocks(connection, this.#db, this.#session, randomUUID);
+    this.#locks = new ProcessLocks(this.#rowLocks);
+  }
+
+  async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {
+    const answer = await this.#connection.run({ sql: this.#named(sql), params });
+    return z.array(row).parse(parseRows(answer));
+  }
+
+  async command(sql: string, params: Params = {}): Promise<void> {
+    await this.#connection.run({ sql: this.#named(sql), params });
+  }
+
+  async mutate(sql: string, params: Params = {}): Promise<void> {
+    await this.#assertNotFenced();
+    const [disk] = await this.query(
+      'SELECT min(free_space) AS free FROM system.disks WHERE free_space > 0 OR total_space > 0',
+      z.object({ free: uint64 }),
+    );
+    if (disk && disk.free < MUTATION_ROOM) {
+      throw serverFailure(new Refused(500, DISK_FULL, ''), this.#connection.address);
+    }
+    await this.command(`${sql} SETTINGS mutations_sync = 2`, params);
+  }
+
+  async insert(table: string, ...rows: readonly TextRow[]): Promise<void> {
+    const columns = Object.keys(rows[0] ?? {});
+    const texts = rows.map((row) => JSON.stringify(columns.map((column) => String(row[column]))));
+    const structure = columns.map((column) => `${column} String`).join(', ');
+    await this.#guarded(() =>
+      this.#connection.run({
+        sql: `INSERT INTO ${this.#db}.${table} (${columns.join(', ')})
+          SELECT * FROM input('${structure}') WHERE ${this.#session.guard()} FORMAT JSONCompactEachRow`,
+        body: async function* () {
+          yield texts.join('\n');
+        },
+      }),
+    );
+  }
+
+  async writeBatch(batch: LandingBatch): Promise<void> {
+    const { batchId } = batch;
+    await this.#guarded(() =>
+      this.#connection.once({
+        sql: this.#named(`INSERT INTO {{db}}.infrasage_landing
+          SELECT * FROM (${landingSelect(batch, LINES)}) WHERE ${this.#session.guard(batchId)}
+          SETTINGS ${ONE_BLOCK} FORMAT LineAsString`),
+        body: () => linesOf(batch),
+        queryId: batchId,
+      }),
+    );
+  }
+
+  async stopBatch(batchId: string): Promise<void> {
+    await fence(this.#connection, this.#db, batchId);
+    await this.#connection.run({
+      sql: 'KILL QUERY WHERE query_id = {id:String} SYNC',
+      params: { id: batchId },
+    });
+  }
+
+  judgeBatch(batch: LandingBatch): Promise<VerdictCount[]> {
+    // As a whole: a session does not outlive the server.
+    return persist(() => this.#judge(batch, randomUUID()), this.#connection.patience, mayPass);
+  }
+
+  /** input() is there in an INSERT alone: the lines go into a temporary table first. */
+  async #judge(batch: LandingBatch, session: string): Promise<VerdictCount[]> {
+    const run = (sql: string, body?: () => AsyncIterable<Uint8Array>) =>
+      this.#connection.once({ sql, session, ...(body && { body }) });
+    await run('CREATE TEMPORARY TABLE infrasage_lines (line String) ENGINE = Memory');
+    try {
+      await run(`INSERT INTO infrasage_lines SETTINGS ${ONE_BLOCK} FORMAT LineAsString`, () =>
+        linesOf(batch),
+      );
+      const lines = `(${landingSelect(batch, 'infrasage_lines')})`;
+      const answer = await run(
+        `SELECT error, count() AS lines, sum(line_length) AS bytes FROM (${parseSql(lines)}) GROUP BY error SETTINGS max_threads = 1`,
+      );
+      return z.array(verdict).parse(parseRows(answer));
+    } finally {
+      await run('DROP TEMPORARY TABLE infrasage_lines').catch(() => {});
+    }
+  }
+
+  lock(name: string, mode: LockMode = 'exclusive'): Promise<NamedLock> {
+    return this.#locks.take(name, mode);
+  }
+
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return withLock(this, name, 'exclusive', work);
+  }
+
+  tryLock(name: string): Promise<NamedLock | undefined> {
+    return this.#locks.tryTake(name);
+  }
+
+  async close(): Promise<void> {
+    // Others wait no longer than they must for what this process held; where the server is gone, its term tells them.
+    await this.#session.end(this.#rowLocks.areHeld).catch(() => {});
+    await this.#connection.close();
+  }
+
+  /** Does a change that carries the guard; says what it means where that refuses it. */
+  async #guarded(change: () => Promise<unknown>): Promise<void> {
+    try {
+      await change();
+    } catch (error) {
+      throw isFenced(error) ? fencedFailure(error) : error;
+    }
+  }
+
+  /** For what cannot carry the guard. */
+  async #assertNotFenced(): Promise<void> {
+    await this.#guarded(() => this.#connection.run({ sql: `SELECT 1 WHERE ${this.#session.guard()}` }));
+  }
+
+  #named(sql: string): string {
+    return sql.replaceAll('{{db}}', this.#db);
+  }
+}
+
+const verdict = z.object({ error: z.string(), lines: uint64, bytes: uint64 });
+
+function linesOf({ path }: LandingBatch): AsyncIterable<Uint8Array> {
+  return createReadStream(path, { highWaterMark: READ_BYTES });
+}
+
+/** A server's folder for spool files, by the name it is called by. */
+function folderOf({ url }: ServerAddress): string {
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80');
+  return `${url.hostname}_${port}${url.pathname}`.replaceAll(/[^\w.-]/g, '_').replace(/_+$/, '');
+}
