@@ -5,7 +5,6 @@ import { type Io, write } from './io.ts';
 import { render } from './render/index.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
-import { thisProcess } from './store/process.ts';
 import type { SharedStore } from './store/socket-server.ts';
 import type { Store } from './store/store.ts';
 
@@ -64,7 +63,7 @@ export class Context {
 
   async #settle(store: Store): Promise<void> {
     const { recover, recoveryWords } = await import('./ingest/recover.ts');
-    const words = recoveryWords(await recover(store, { owner: thisProcess(), now: this.io.now }));
+    const words = recoveryWords(await recover(store, { now: this.io.now }));
     if (words) await this.say(words);
   }
 

@@ -7,7 +7,6 @@ import { type IngestOptions, ingest } from '../src/ingest/ingest.ts';
 import { recover } from '../src/ingest/recover.ts';
 import { fileSource } from '../src/ingest/source.ts';
 import { openEmbedded } from '../src/store/embedded.ts';
-import { thisProcess } from '../src/store/process.ts';
 import { type Store, uint64 } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
 import { event, lines } from './helpers/events.ts';
@@ -40,14 +39,13 @@ it('is exact whatever write fails, before or after it was done, in ingest and in
   writeFileSync(path, input);
   const once = () => ({ ...fileSource(path), once: true });
   const store = await openEmbedded({ dataDir: join(folder, 'data'), database: 'infrasage', command: 'test' });
-  const owner = thisProcess();
   const time = { now: Date.now() };
   // The clock goes back a minute with every look at it.
   const now = () => {
     time.now -= 60_000;
     return new Date(time.now);
   };
-  const settle = (on: Store) => recover(on, { owner, now });
+  const settle = (on: Store) => recover(on, { now });
   try {
     let cases = 0;
     for (const source of [() => fileSource(path), once]) {
@@ -100,7 +98,7 @@ it('settles a batch whose metering was rolled up while it was pending', async ()
       z.object({ rows: uint64 }),
     );
     expect(rolled).toEqual({ rows: 1n });
-    await recover(store, { owner: thisProcess(), now: () => new Date() });
+    await recover(store, { now: () => new Date() });
     expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
     const summary = await ingest([fileSource(path)], OPTIONS, { store, now: () => new Date() });
     expect(summary).toMatchObject({ accepted: 2n, rejected: 1n, skipped: 0n });

@@ -2,16 +2,16 @@ import { createHash, randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { InfrasageError } from '../errors.ts';
 import { batchId } from '../store/batch-id.ts';
-import { type ProcessIdentity, thisProcess } from '../store/process.ts';
 import type { LineOptions, Store } from '../store/store.ts';
+import { type Attempt, completeBatch } from './again.ts';
 import { type Batch, type ClaimPlace, cutBatches } from './batch.ts';
 import { type Claim, claim } from './claim.ts';
 import { KnownBatches } from './known.ts';
-import type { BatchTotals, LedgerEntry } from './ledger.ts';
+import { type BatchTotals, type LedgerEntry, ownerIn } from './ledger.ts';
 import { settlePlace } from './recover.ts';
 import type { Source } from './source.ts';
 import { spool } from './spool.ts';
-import { beginAttempt, completeAttempt } from './write.ts';
+import { beginAttempt } from './write.ts';
 
 /**
  * Input of one batch, bytes. Larger ones cost memory, smaller ones the fixed
@@ -102,7 +102,6 @@ class Run {
   readonly #deps: IngestDeps;
   readonly #started = performance.now();
   readonly #underWay = new Set<Promise<void>>();
-  readonly #owner: ProcessIdentity = thisProcess();
   readonly #known: KnownBatches;
   /** The claim of the batch that is being cut; a dry run claims nothing. */
   #claim: Claim | undefined;
@@ -151,7 +150,7 @@ class Run {
     // Nobody else can have come this far: the new batch before is still claimed.
     if (!lookedUp && this.#writing.has(previousKey)) return true;
     // What was not committed may be pending: it must be settled before another attempt begins.
-    if (this.#known.hasOpen(place)) await settlePlace(store, this.#claim, place, { owner: this.#owner, now });
+    if (this.#known.hasOpen(place)) await settlePlace(store, this.#claim, place, { now });
     if (await this.#known.unchanged(place)) return true;
     await this.#releaseClaim();
     return false;
@@ -186,7 +185,7 @@ class Run {
       source: source.name,
       once: source.once,
       spooled: pieces.reduce((sum, piece) => sum + piece.length, 0),
-      owner: this.#owner,
+      owner: ownerIn(store),
       options: lineOptions(this.#options),
       bindings: source.boundTo == null ? [] : [{ line: batch.firstLine, tenant: source.boundTo }],
       receivedAt: now(),
@@ -196,7 +195,8 @@ class Run {
     if (this.#failure !== undefined) return rm(path, { force: true });
     const held = this.#claim;
     if (held) await this.#intend(held, wanted);
-    const totals = held ? completeAttempt(store, wanted, { path, now }) : this.#judge(wanted, path);
+    const written: Attempt = { entry: wanted, path };
+    const totals = held ? completeBatch(store, held, written, now) : this.#judge(wanted, path);
     this.#claim = undefined;
     this.#writing.add(batch.key);
     this.#known.begun(batch, wanted);
@@ -206,16 +206,16 @@ class Run {
         if (!this.#options.dryRun) this.#known.committed(batch, batch);
         this.#add(batch.lines, found);
       })
-      .then(() => rm(path, { force: true }))
+      .then(() => rm(written.path, { force: true }))
       .catch(async (error: unknown) => {
         lost = true;
         this.#failure ??= error;
         // Recovery needs the spool file of what cannot be read again, and no other.
-        if (!source.once) await rm(path, { force: true });
+        if (!source.once) await rm(written.path, { force: true });
       })
       .finally(async () => {
         this.#writing.delete(batch.key);
-        if (held) await (lost ? this.#giveUp(wanted, held) : held.release());
+        if (held) await (lost ? this.#giveUp(written.entry, held) : held.release());
         this.#underWay.delete(writing);
       });
     this.#underWay.add(writing);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type ProcessIdentity, processIdentity } from '../store/process.ts';
+import { type ProcessIdentity, processIdentity, thisProcess } from '../store/process.ts';
 import {
   type Binding,
   type LineOptions,
@@ -50,6 +50,11 @@ export interface LedgerEntry
   bindings: readonly Binding[];
   /** ingested_at of every row of the batch: finds them without a scan. */
   receivedAt: Date;
+}
+
+/** This process as the owner of batches of a store. */
+export function ownerIn({ manyHosts, spoolDir }: Pick<Store, 'manyHosts' | 'spoolDir'>): ProcessIdentity {
+  return { ...thisProcess(), ...(manyHosts && { spool: spoolDir }) };
 }
 
 /** Writes the intent: durable before any row of the batch is. */
@@ -297,6 +302,11 @@ export function isWhole(
   { accepted, rejected, metered }: Awaited<ReturnType<typeof countBatch>>,
 ): boolean {
   return accepted + rejected === BigInt(lines) && metered === accepted;
+}
+
+/** Whether any table holds anything of a batch. */
+export function hasRows({ accepted, rejected, metered }: Awaited<ReturnType<typeof countBatch>>): boolean {
+  return accepted + rejected + metered > 0n;
 }
 
 /**

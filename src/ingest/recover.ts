@@ -1,24 +1,21 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { link, readdir, rename, rm } from 'node:fs/promises';
+import { createReadStream, existsSync } from 'node:fs';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { batchId } from '../store/batch-id.ts';
-import type { ProcessIdentity } from '../store/process.ts';
-import { withRows } from '../store/row-lock.ts';
 import type { Store } from '../store/store.ts';
-import { repairMetering } from '../verify/repair.ts';
+import { beginAgain, completeBatch, isRolledUp, remove } from './again.ts';
 import { type Claim, type Place, placeId, tryClaim } from './claim.ts';
 import {
   countBatch,
+  hasRows,
   isWhole,
   type LedgerEntry,
+  ownerIn,
   pendingBatches,
   recordAbort,
   recordCommit,
-  removeRows,
 } from './ledger.ts';
 import { spooledAs, spoolPath } from './spool.ts';
-import { beginAttempt, completeAttempt } from './write.ts';
 
 /** What recovery did with the batches of processes that are gone. */
 export interface Recovery {
@@ -30,13 +27,15 @@ export interface Recovery {
   redone: number;
   /** Spool files that were ingested again twice and were never whole: kept, and no longer tried. */
   setAside: string[];
+  /** Where the lines of those are that were left: nobody but a process there can ingest them again. */
+  elsewhere: string[];
   lines: { committed: bigint; aborted: bigint; redone: bigint };
 }
 
 export interface RecoveryDeps {
-  /** Who recovers: owns what is ingested again. */
-  owner: ProcessIdentity;
   now: () => Date;
+  /** Whether batches whose lines are elsewhere are given up. */
+  abandon?: boolean;
 }
 
 /**
@@ -52,6 +51,7 @@ export async function recover(store: Store, deps: RecoveryDeps): Promise<Recover
     aborted: 0,
     redone: 0,
     setAside: [],
+    elsewhere: [],
     lines: { committed: 0n, aborted: 0n, redone: 0n },
   };
   const pending = await pendingBatches(store);
@@ -78,7 +78,7 @@ export async function settlePlace(
   store: Store,
   claim: Claim,
   { previousKey, head }: Place,
-  { owner, now, redo = true, done }: RecoveryDeps & { redo?: boolean; done?: Recovery },
+  { redo = true, done, ...deps }: RecoveryDeps & { redo?: boolean; done?: Recovery },
 ): Promise<void> {
   // Read under the claim: whoever had it may have settled them.
   const pending = await pendingBatches(store, { previousKey, head });
@@ -87,20 +87,25 @@ export async function settlePlace(
     const overtaken = pending.some((other) => other.key === entry.key && other.attempt > entry.attempt);
     if (overtaken) await store.stopBatch(entry.batchId);
     const outcome = overtaken
-      ? await abort(store, entry, now)
-      : await settle(store, claim, entry, { owner, now, redo, setAside: done?.setAside ?? [] });
+      ? await abort(store, entry, deps.now)
+      : await settle(store, claim, entry, { ...deps, redo, setAside: done?.setAside ?? [] });
     if (!done) continue;
+    if (outcome === 'elsewhere') {
+      done.elsewhere.push(placeOf(entry));
+      continue;
+    }
     done[outcome] += 1;
     done.lines[outcome] += BigInt(entry.lines);
   }
 }
 
 /** What recovery did, in one line; empty where there was nothing to do. */
-export function recoveryWords({ committed, aborted, redone, setAside, lines }: Recovery): string {
+export function recoveryWords({ committed, aborted, redone, setAside, elsewhere, lines }: Recovery): string {
   const parts = [
     ...(committed > 0 ? [`${committed} found whole and committed (${lines.committed} lines)`] : []),
     ...(redone > 0 ? [`${redone} ingested again from the spool (${lines.redone} lines)`] : []),
     ...setAside.map((path) => `one that was never whole is set aside in ${path}`),
+    ...elsewhere.map((where) => `one is left to be recovered where its lines are: on ${where}`),
     ...(aborted > 0 ? [`${aborted} removed (${lines.aborted} lines; ingest the same input again)`] : []),
   ];
   return parts.length === 0 ? '' : `recovered the batches of an interrupted run: ${parts.join(', ')}`;
@@ -116,8 +121,8 @@ async function settle(
   store: Store,
   claim: Claim,
   entry: LedgerEntry,
-  { owner, now, redo, setAside }: RecoveryDeps & { redo: boolean; setAside: string[] },
-): Promise<'committed' | 'aborted' | 'redone'> {
+  { now, abandon = false, redo, setAside }: RecoveryDeps & { redo: boolean; setAside: string[] },
+): Promise<'committed' | 'aborted' | 'redone' | 'elsewhere'> {
   await store.stopBatch(entry.batchId);
   const found = await countBatch(store, entry);
   if (!isRolledUp(entry, now()) && isWhole(entry, found)) {
@@ -125,6 +130,10 @@ async function settle(
     return 'committed';
   }
   const spooled = spoolPath(store.spoolDir, entry);
+  if (redo && !abandon && isElsewhere(store, entry, spooled)) {
+    if (hasRows(found)) await remove(store, entry, now());
+    return 'elsewhere';
+  }
   if (!redo || !entry.once || !(await isIntact(spooled, entry))) return abort(store, entry, now);
   if (entry.attempt > MOST_ATTEMPTS) {
     const aside = `${spooled}.set-aside`;
@@ -132,38 +141,26 @@ async function settle(
     setAside.push(aside);
     return abort(store, entry, now);
   }
-  await remove(store, entry, now());
-  const again = { ...entry, attempt: entry.attempt + 1, owner, receivedAt: now() };
-  // The lines have two names, and the intent of the next attempt stands before this one is closed:
-  // at no moment would a crash leave them without a pending batch that has a spool file.
-  const path = spoolPath(store.spoolDir, { ...again, batchId: batchId(again.key, again.attempt) });
-  await link(spooled, path).catch(ignoreExisting);
-  const begun = await beginAttempt(store, claim, again, now);
-  await recordAbort(store, entry, now());
-  await completeAttempt(store, begun, { path, now });
-  for (const name of [spooled, path]) await rm(name, { force: true });
+  const attempt = { entry, path: spooled };
+  await beginAgain(store, claim, attempt, now);
+  await completeBatch(store, claim, attempt, now);
+  await rm(attempt.path, { force: true });
   return 'redone';
 }
 
-function ignoreExisting(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EEXIST') throw error;
+/** Whether the lines of a batch can be ingested again, but from the spool folder of another process alone. */
+function isElsewhere(store: Store, { once, owner }: LedgerEntry, spooled: string): boolean {
+  if (!store.manyHosts || !once || existsSync(spooled)) return false;
+  const here = ownerIn(store);
+  return owner.host !== here.host || owner.spool !== here.spool;
+}
+
+function placeOf({ owner }: LedgerEntry): string {
+  return `host ${owner.host}, in ${owner.spool ?? 'its spool folder'}`;
 }
 
 /** Attempts after which a batch that is ingested from its spool file is no longer tried: it would block all others. */
 const MOST_ATTEMPTS = 3;
-
-/** Metering rows lose their batch after seven days; with a day to spare. */
-const ROLL_UP_MS = 6 * 24 * 3_600_000;
-
-function isRolledUp({ receivedAt }: LedgerEntry, now: Date): boolean {
-  return now.getTime() - receivedAt.getTime() > ROLL_UP_MS;
-}
-
-/** Removes the rows of a batch; where its metering is no longer told apart from others', that is made anew. */
-async function remove(store: Store, entry: LedgerEntry, now: Date): Promise<void> {
-  await withRows(store, 'shared', () => removeRows(store, entry));
-  if (isRolledUp(entry, now)) await repairMetering(store, now);
-}
 
 /** Whether a spool file holds what was read: after a power failure it may not. */
 async function isIntact(path: string, entry: LedgerEntry): Promise<boolean> {

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { InfrasageError } from '../errors.ts';
+import { type Attempt, completeBatch } from '../ingest/again.ts';
 import type { Scan } from '../ingest/batch.ts';
 import { type Claim, claim } from '../ingest/claim.ts';
-import type { LedgerEntry } from '../ingest/ledger.ts';
+import { type LedgerEntry, ownerIn } from '../ingest/ledger.ts';
 import { spool } from '../ingest/spool.ts';
-import { beginAttempt, completeAttempt } from '../ingest/write.ts';
+import { beginAttempt } from '../ingest/write.ts';
 import { batchId } from '../store/batch-id.ts';
-import { thisProcess } from '../store/process.ts';
 import type { Binding, LineOptions, Store } from '../store/store.ts';
 import { assertSameRequest, knownKeys, type RequestKey, recordKeys } from './idempotency.ts';
 import { committedAttempts, type Outcome, outcomesOf, type Piece } from './outcome.ts';
@@ -107,7 +107,7 @@ interface Group<S> {
 function layOut<S extends Submission>(
   submissions: readonly S[],
   options: LineOptions,
-  { now, id }: GroupDeps,
+  { store, now, id }: GroupDeps,
 ): Group<S> {
   // Nothing comes before a group: each is a chain of its own.
   const previousKey = createHash('sha256').update(`infrasage group 1\n${id()}`).digest('hex');
@@ -160,7 +160,7 @@ function layOut<S extends Submission>(
     crlf,
     blank,
     cut,
-    owner: thisProcess(),
+    owner: ownerIn(store),
     options,
     bindings,
     receivedAt: now(),
@@ -177,7 +177,7 @@ async function write<S extends Submission>(
   { store, now, unsettled }: GroupDeps,
 ): Promise<Outcome[]> {
   const held = await claim(store, entry);
-  let rejected: number;
+  let committed: Committed;
   let begun = false;
   try {
     const path = await spool(store.spoolDir, entry, pieces);
@@ -191,48 +191,54 @@ async function write<S extends Submission>(
       throw error;
     }
     begun = true;
-    rejected = await attempt(entry, path, held, { store, now, unsettled });
-    // It is committed: a file that stays is for recovery to remove.
-    await rm(path, { force: true }).catch(() => {});
+    committed = await complete({ entry, path }, held, { store, now, unsettled });
   } finally {
     if (!begun) await held.release();
   }
   return outcomesOf(
     store,
-    { batchId: entry.batchId, rejected },
+    committed,
     members.map(({ piece }) => piece),
   );
 }
 
+/** A committed batch, as its outcomes are read. */
+interface Committed {
+  batchId: string;
+  /** Its rejected lines. */
+  rejected: number;
+}
+
 /**
- * Writes a spooled batch, and lets go of its place once it is settled. Where that fails and all its rows are there after all, it is committed too.
- * @returns the number of its rejected lines
+ * Writes a spooled batch, and lets go of its place once it is settled. Where that fails and all its rows are there after
+ * all, it is committed too.
  */
-async function attempt(
-  entry: LedgerEntry,
-  path: string,
+async function complete(
+  attempt: Attempt,
   held: Claim,
   { store, now, unsettled }: Omit<GroupDeps, 'id'>,
-): Promise<number> {
+): Promise<Committed> {
   try {
-    await beginAttempt(store, held, entry, now);
-    const { rejected } = await completeAttempt(store, entry, { path, now });
+    await beginAttempt(store, held, attempt.entry, now);
+    const { rejected } = await completeBatch(store, held, attempt, now);
+    // It is committed: a file that stays is for recovery to remove.
+    await rm(attempt.path, { force: true }).catch(() => {});
     await held.release();
-    return Number(rejected);
+    return { batchId: attempt.entry.batchId, rejected: Number(rejected) };
   } catch (failure) {
-    unsettled.add(entry, held);
+    unsettled.add(attempt.entry, held);
     const error = failureOf(failure);
-    let stored: { rejected: number } | undefined;
+    let stored: Committed | undefined;
     try {
       await unsettled.settle();
-      stored = (await committedAttempts(store, [entry])).get(entry.key);
+      stored = (await committedAttempts(store, [attempt.entry])).get(attempt.entry.key);
     } catch {
       throw error.withKept(
         'it is not known yet whether they are stored; with an Idempotency-Key, a retry counts once',
       );
     }
     if (!stored) throw error.withKept('nothing of it is stored');
-    return stored.rejected;
+    return stored;
   }
 }
 

@@ -3,7 +3,6 @@ import { type Claim, claim } from '../ingest/claim.ts';
 import type { LedgerEntry } from '../ingest/ledger.ts';
 import { recover, settlePlace } from '../ingest/recover.ts';
 import { spoolPath } from '../ingest/spool.ts';
-import { thisProcess } from '../store/process.ts';
 import type { Store } from '../store/store.ts';
 
 /**
@@ -43,7 +42,7 @@ export class Unsettled {
 
   async #settleAll(): Promise<void> {
     if (!this.#recovered) {
-      await recover(this.#store, { owner: thisProcess(), now: this.#now });
+      await recover(this.#store, { now: this.#now });
       this.#recovered = true;
     }
     for (const { entry, held } of this.#entries.values()) {
@@ -60,7 +59,7 @@ export class Unsettled {
   }
 
   async #settleOne(entry: LedgerEntry, place: Claim): Promise<void> {
-    await settlePlace(this.#store, place, entry, { owner: thisProcess(), now: this.#now, redo: false });
+    await settlePlace(this.#store, place, entry, { now: this.#now, redo: false });
     await rm(spoolPath(this.#store.spoolDir, entry), { force: true });
   }
 }

@@ -13,7 +13,7 @@ import { migrate } from './migrate.ts';
 import { type LockMode, type NamedLock, NamedLocks, withLock } from './named-locks.ts';
 import { Pool } from './pool.ts';
 import { parseSql } from './schema.ts';
-import { type LandingBatch, type Params, type Store, type TextRow, uint64 } from './store.ts';
+import { type LandingBatch, NO_RETRIES, type Params, type Store, type TextRow, uint64 } from './store.ts';
 import { removeUnwrittenMutations } from './unwritten.ts';
 
 /**
@@ -163,7 +163,7 @@ class DatabaseStore implements EmbeddedStore {
   readonly parallelism = WRITERS + 1;
   readonly spoolDir: string;
   readonly manyHosts = false;
-  readonly retryForMs = 0;
+  readonly retries = NO_RETRIES;
   readonly #sessions: Sessions;
 
   constructor(database: string, sessions: Sessions) {

@@ -7,6 +7,8 @@ export const processIdentity = z.object({
   host: z.string(),
   pid: z.number().int().positive(),
   started: z.string(),
+  /** Where it spools batches, if processes elsewhere use the same store. */
+  spool: z.string().optional(),
 });
 export type ProcessIdentity = z.infer<typeof processIdentity>;
 

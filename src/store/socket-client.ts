@@ -10,6 +10,7 @@ import { type LockMode, type NamedLock, withLock } from './named-locks.ts';
 import { withShortPath } from './short-path.ts';
 import {
   type LandingBatch,
+  NO_RETRIES,
   type Params,
   type Store,
   type TextRow,
@@ -65,7 +66,7 @@ class SocketStore implements Store {
   readonly parallelism: number;
   readonly spoolDir: string;
   readonly manyHosts = false;
-  readonly retryForMs = 0;
+  readonly retries = NO_RETRIES;
   readonly #agent: SocketAgent;
   readonly #session: IncomingMessage;
   readonly #id: string;

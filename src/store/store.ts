@@ -63,6 +63,17 @@ export const lineOptions: z.ZodType<LineOptions> = z.object({
   maxLine: z.number(),
 });
 
+/** What to do where something failed that may pass by itself. */
+export interface Retries {
+  /** How long to try again, counted from the first failure, ms; 0 for not at all. */
+  forMs: number;
+  /** How long to wait after the first failure (0), the second (1), and so on, ms. */
+  pauseMs(tries: number): number;
+}
+
+/** For a store of which no failure passes by itself. */
+export const NO_RETRIES: Retries = { forMs: 0, pauseMs: () => 0 };
+
 /** How many lines of a batch met one verdict. error is '' for accepted ones. */
 export interface VerdictCount {
   error: string;
@@ -85,8 +96,8 @@ export interface Store {
   readonly spoolDir: string;
   /** Whether other machines may use this store too, with spool folders of their own. */
   readonly manyHosts: boolean;
-  /** How long a batch whose writing was interrupted is settled and written again, ms; 0 where that does not pass by itself. */
-  readonly retryForMs: number;
+  /** How a batch whose writing was interrupted is settled and written again. */
+  readonly retries: Retries;
   /** Runs a SELECT; every row is parsed by the schema. 64-bit integers arrive as strings. */
   query<T>(sql: string, row: z.ZodType<T>, params?: Params): Promise<T[]>;
   /** Runs a statement without a result. */

@@ -5,7 +5,6 @@ import { z } from 'zod';
 import { recover } from '../../src/ingest/recover.ts';
 import { type Sender, Telemetry, type Upload } from '../../src/intake/telemetry.ts';
 import { openEmbedded } from '../../src/store/embedded.ts';
-import { thisProcess } from '../../src/store/process.ts';
 import type { LineOptions, Store } from '../../src/store/store.ts';
 
 export const ACME: Sender = { id: 'tenant acme-corp', tenant: 'acme-corp' };
@@ -59,7 +58,7 @@ export async function desk(options: Partial<LineOptions> = {}): Promise<Desk> {
     },
     async restart(wrapped = store) {
       await telemetry.close();
-      await recover(store, { owner: thisProcess(), now: () => new Date() });
+      await recover(store, { now: () => new Date() });
       telemetry = make(wrapped);
       return telemetry;
     },

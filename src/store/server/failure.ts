@@ -87,8 +87,7 @@ export function serverFailure(error: unknown, { url, user, caFile }: ServerAddre
         cause: error,
       });
     }
-    const { message, hint } = storeFailure({ code: error.code, message: error.message });
-    const words = message.replace(/^the engine said/, `${at} said`);
+    const { message: words, hint } = storeFailure({ code: error.code, message: error.message });
     return mayPass(error)
       ? new Interrupted(words, { hint, cause: error })
       : new InfrasageError(words, { hint, cause: error });

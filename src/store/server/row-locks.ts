@@ -22,6 +22,7 @@ const rival = z.object({
   ticket: uint64,
   /** Empty where its session is not there any more. */
   owner: z.string(),
+  /** Its term is over, or it was fenced. */
   expired: z.coerce.boolean(),
 });
 type Rival = z.infer<typeof rival>;
@@ -146,7 +147,8 @@ export class RowLocks {
     const conflicting = mode === 'shared' ? `AND (mode = 'exclusive' OR holder = ${quoted(holder)})` : '';
     const answer = await this.#connection.run({
       sql: `SELECT l.holder AS holder, l.session AS session, l.state AS state, l.ticket AS ticket,
-          s.owner AS owner, s.until < now64(3) AS expired
+          s.owner AS owner,
+          s.until < now64(3) OR l.session IN (SELECT id FROM ${this.#db}.infrasage_fences) AS expired
         FROM (
           SELECT holder, session, state, ticket FROM ${this.#db}.infrasage_locks FINAL
           WHERE name = ${quoted(name)} AND state != 'released' ${conflicting}

@@ -10,6 +10,7 @@ import { parseSql } from '../schema.ts';
 import {
   type LandingBatch,
   type Params,
+  type Retries,
   type Store,
   type TextRow,
   uint64,
@@ -19,7 +20,7 @@ import { Connection } from './connection.ts';
 import { mayPass, Refused, serverFailure } from './failure.ts';
 import { ProcessLocks } from './locks.ts';
 import { engineOf, migrateServer } from './prepare.ts';
-import { persist } from './retry.ts';
+import { persist, retries } from './retry.ts';
 import { parseRows, RowLocks } from './row-locks.ts';
 import { fence, fencedFailure, isFenced, Session } from './session.ts';
 
@@ -59,8 +60,7 @@ export async function openServer({
 }: ServerOptions): Promise<Store> {
   const spoolDir = prepareDirectory(dataDir, 'servers', folderOf(address), database);
   const connection = new Connection(address, {
-    retryForMs: address.retryForMs,
-    random: Math.random,
+    ...retries(address.retryForMs, Math.random),
     onWait: (failure) => onWait(serverFailure(failure, address)),
   });
   try {
@@ -79,7 +79,7 @@ class ServerStore implements Store {
   readonly engineVersion: string;
   readonly parallelism = PARALLELISM;
   readonly spoolDir: string;
-  readonly retryForMs: number;
+  readonly retries: Retries;
   readonly manyHosts = true;
   readonly #connection: Connection;
   readonly #db: string;
@@ -94,7 +94,7 @@ class ServerStore implements Store {
     this.database = database;
     this.engineVersion = engineVersion;
     this.spoolDir = spoolDir;
-    this.retryForMs = connection.patience.retryForMs;
+    this.retries = connection.patience;
     this.#connection = connection;
     this.#db = `\`${database}\``;
     this.#session = new Session(connection, this.#db, randomUUID());
