@@ -38,7 +38,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
 };
 
 function verificationReport(
-  { checks, differences, foreignRows, pendingBatches }: Verification,
+  { checks, differences, foreignRows, pendingBatches, keptSince }: Verification,
   repairs: readonly Repair[],
 ): Report {
   const total = checks.reduce((sum, check) => sum + check.differences, 0n);
@@ -48,6 +48,7 @@ function verificationReport(
     differences,
     foreign_rows: foreignRows,
     pending_batches: pendingBatches,
+    raw_kept_since: keptSince && isoTime(keptSince),
     repairs: repairs.map(repairCells),
   };
   const notes = [
@@ -56,6 +57,9 @@ function verificationReport(
       : []),
     ...(pendingBatches > 0n
       ? [`${plural(pendingBatches, 'batch', 'batches')} pending: infrasage recover`]
+      : []),
+    ...(keptSince
+      ? [`What was ingested before ${isoTime(keptSince)} is past its raw retention, and was not compared.`]
       : []),
   ];
   if (total === 0n) {

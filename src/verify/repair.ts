@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { withRows } from '../store/row-lock.ts';
 import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import { keptSinceParam, rawKeptSince } from './retention.ts';
 import { METERING_PAIRS } from './verify.ts';
 
 /** A tenant, hour and type whose metering is not what the firehose holds. */
@@ -57,6 +58,7 @@ async function differing(store: Store): Promise<Repair[]> {
         bytesBefore: row.metered_ingested,
         bytesAfter: row.ingested,
       })),
+    { kept_since: keptSinceParam(await rawKeptSince(store)) },
   );
 }
 

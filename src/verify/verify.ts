@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { shortId } from '../store/batch-id.ts';
 import { withRows } from '../store/row-lock.ts';
-import { type Store, uint64 } from '../store/store.ts';
+import { type Params, type Store, uint64 } from '../store/store.ts';
+import { keptSinceParam, rawKeptSince } from './retention.ts';
 
 /** One thing that was compared. */
 export interface Check {
@@ -33,6 +34,8 @@ export interface Verification {
   foreignRows: bigint;
   /** Batches under way or left by a run that was interrupted: not compared. */
   pendingBatches: bigint;
+  /** Where raw rows have a term: what was ingested before is not compared, since its raw rows may be gone. */
+  keptSince: Date | null;
 }
 
 /** Differences listed of each check; all are counted. */
@@ -50,9 +53,10 @@ export async function verify(store: Store): Promise<Verification> {
 }
 
 async function compareAll(store: Store): Promise<Verification> {
+  const keptSince = await rawKeptSince(store);
   const results = [
-    await checkBatches(store),
-    await checkMetering(store),
+    await checkBatches(store, keptSince),
+    await checkMetering(store, keptSince),
     await checkStrays(store),
     await checkProjection(store),
   ];
@@ -66,6 +70,7 @@ async function compareAll(store: Store): Promise<Verification> {
     differences: results.flatMap(({ differences }) => differences),
     foreignRows: others?.foreign_rows ?? 0n,
     pendingBatches: others?.pending ?? 0n,
+    keptSince,
   };
 }
 
@@ -81,11 +86,18 @@ const differenceRow = z.object({ where: z.string(), what: z.string(), expected: 
  * @param compared a SELECT of the figures held against each other, one row a group, with the columns
  *   where, rows, and pairs: an Array(Tuple(what String, expected UInt64, found UInt64))
  */
-async function compare(store: Store, name: Check['name'], words: string, compared: string): Promise<Result> {
+async function compare(
+  store: Store,
+  name: Check['name'],
+  words: string,
+  compared: string,
+  params: Params = {},
+): Promise<Result> {
   const [sums] = await store.query(
     `SELECT sum(c.rows) AS rows, count() AS groups,
       sum(arrayCount(pair -> pair.2 != pair.3, c.pairs)) AS differences FROM (${compared}) AS c`,
     z.object({ rows: uint64, groups: uint64, differences: uint64 }),
+    params,
   );
   const check = { name, compared: words, rows: 0n, groups: 0n, differences: 0n, ...sums };
   if (check.differences === 0n) return { check, differences: [] };
@@ -94,12 +106,16 @@ async function compare(store: Store, name: Check['name'], words: string, compare
     FROM (${compared}) AS c ARRAY JOIN c.pairs AS pair
     WHERE expected != found ORDER BY where, what LIMIT ${LISTED}`,
     differenceRow,
+    params,
   );
   return { check, differences: rows.map((row) => ({ check: name, ...row })) };
 }
 
+/** The time before which raw rows may be gone, bound as keptSinceParam. */
+const KEPT_SINCE = `toDateTime64({kept_since:String}, 3, 'UTC')`;
+
 /** Per committed batch: the ledger's figures are those of the stored rows. */
-function checkBatches(store: Store): Promise<Result> {
+function checkBatches(store: Store, keptSince: Date | null): Promise<Result> {
   return compare(
     store,
     'batches',
@@ -110,16 +126,18 @@ function checkBatches(store: Store): Promise<Result> {
        ('dead letters', b.rejected, d.letters),
        ('bytes received', b.bytes_received, f.received),
        ('bytes ingested', b.bytes_ingested, f.ingested)] AS pairs
-    FROM (SELECT * FROM {{db}}.infrasage_ingest_batches FINAL WHERE state = 'committed') AS b
+    FROM (SELECT * FROM {{db}}.infrasage_ingest_batches FINAL
+      WHERE state = 'committed' AND received_at >= ${KEPT_SINCE}) AS b
     LEFT JOIN (SELECT toString(batch_id) AS id, count() AS events, sum(bytes_received) AS received, sum(bytes_ingested) AS ingested
       FROM {{db}}.infrasage_raw_firehose GROUP BY id) AS f ON f.id = b.batch_id
     LEFT JOIN (SELECT toString(batch_id) AS id, count() AS letters FROM {{db}}.infrasage_dlq GROUP BY id) AS d ON d.id = b.batch_id`,
+    { kept_since: keptSinceParam(keptSince) },
   );
 }
 
 /**
- * Per tenant, hour and type: the metering says what the firehose holds. Months of which no raw row is
- * kept are left out: their metering is all there is.
+ * Per tenant, hour and type: the metering says what the firehose holds. Left out are hours with what was
+ * ingested before kept_since (a parameter), and months of which no raw row is kept: their metering is all there is.
  */
 export const METERING_PAIRS = `SELECT toString(tenant) AS tenant, hour, toString(type) AS type,
     sum(f_events) AS events, sum(m_events) AS metered, sum(f_received) AS received, sum(m_received) AS metered_received,
@@ -127,15 +145,16 @@ export const METERING_PAIRS = `SELECT toString(tenant) AS tenant, hour, toString
   FROM (
     SELECT tenant_id AS tenant, toStartOfHour(timestamp) AS hour, event_type AS type, count() AS f_events,
       sum(bytes_received) AS f_received, sum(bytes_ingested) AS f_ingested,
-      toUInt64(0) AS m_events, toUInt64(0) AS m_received, toUInt64(0) AS m_ingested
+      toUInt64(0) AS m_events, toUInt64(0) AS m_received, toUInt64(0) AS m_ingested, min(ingested_at) AS since
     FROM {{db}}.infrasage_raw_firehose GROUP BY tenant, hour, type
     UNION ALL
-    SELECT tenant_id, hour, event_type, 0, 0, 0, sum(event_count), sum(bytes_received), sum(bytes_ingested)
+    SELECT tenant_id, hour, event_type, 0, 0, 0, sum(event_count), sum(bytes_received), sum(bytes_ingested), min(ingested_from)
     FROM {{db}}.infrasage_usage_metering GROUP BY tenant_id, hour, event_type
   ) GROUP BY tenant, hour, type
-  HAVING toString(toYYYYMM(hour)) IN (SELECT DISTINCT _partition_id FROM {{db}}.infrasage_raw_firehose)`;
+  HAVING min(since) >= ${KEPT_SINCE}
+    AND toString(toYYYYMM(hour)) IN (SELECT DISTINCT _partition_id FROM {{db}}.infrasage_raw_firehose)`;
 
-function checkMetering(store: Store): Promise<Result> {
+function checkMetering(store: Store, keptSince: Date | null): Promise<Result> {
   return compare(
     store,
     'metering',
@@ -143,6 +162,7 @@ function checkMetering(store: Store): Promise<Result> {
     `SELECT concat(tenant, ' ', formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), ' ', type) AS where, events AS rows,
       [('events', events, metered), ('bytes received', received, metered_received), ('bytes ingested', ingested, metered_ingested)] AS pairs
     FROM (${METERING_PAIRS})`,
+    { kept_since: keptSinceParam(keptSince) },
   );
 }
 
