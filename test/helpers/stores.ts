@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ServerAddress } from '../../src/config.ts';
 import { openEmbedded } from '../../src/store/embedded.ts';
+import { openServer } from '../../src/store/server/server-store.ts';
 import { connectShared } from '../../src/store/socket-client.ts';
 import { shareStore } from '../../src/store/socket-server.ts';
 import type { Store } from '../../src/store/store.ts';
+import { ClickHouseServer } from './clickhouse-server.ts';
 
 /** One data that stores are opened on, for one test file. */
 export interface Ground {
@@ -18,6 +21,7 @@ export interface Ground {
 export const GROUNDS: readonly [name: string, () => Promise<Ground>][] = [
   ['embedded', embedded],
   ['shared over a socket', shared],
+  ['of a ClickHouse server', server],
 ];
 
 async function embedded(): Promise<Ground> {
@@ -52,4 +56,32 @@ async function shared(): Promise<Ground> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function server(): Promise<Ground> {
+  const folder = mkdtempSync(join(tmpdir(), 'infrasage-store-'));
+  const running = await ClickHouseServer.start();
+  const opened: Store[] = [];
+  return {
+    async open() {
+      const store = await openServer({
+        address: addressOf(running.url),
+        database: 'infrasage',
+        dataDir: folder,
+        onWait: () => {},
+      });
+      opened.push(store);
+      return store;
+    },
+    async remove() {
+      await Promise.all(opened.map((store) => store.close()));
+      await running.remove();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A server as the user default, waited for not at all. */
+function addressOf(url: string): ServerAddress {
+  return { url: new URL(url), user: 'default', password: '', caFile: undefined, retryForMs: 0 };
 }

@@ -46,12 +46,13 @@ export class Session {
     }, RENEW_MS).unref();
   }
 
-  async #renew(): Promise<void> {
+  /** @param seconds until others may take it for gone */
+  async #renew(seconds = TERM_S): Promise<void> {
     this.#version += 1;
     const owner = JSON.stringify({ ...thisProcess(), machine: machine() });
     await this.#connection.run({
       sql: `INSERT INTO ${this.#db}.infrasage_sessions (session, owner, until, version)
-        SELECT ${quoted(this.id)}, ${quoted(owner)}, now64(3) + INTERVAL ${TERM_S} SECOND, ${this.#version}`,
+        SELECT ${quoted(this.id)}, ${quoted(owner)}, now64(3) + INTERVAL ${seconds} SECOND, ${this.#version}`,
     });
   }
 
@@ -79,7 +80,9 @@ export class Session {
     clearInterval(this.#renewing);
     if (!this.#begun) return;
     await this.#renewal;
-    if (holdsLocks) await fence(this.#connection, this.#db, this.id);
+    if (!holdsLocks) return;
+    await fence(this.#connection, this.#db, this.id);
+    await this.#renew(0);
   }
 }
 
