@@ -22,7 +22,7 @@ let box: Sandbox;
 let mail: MailServer;
 let http: Receiver;
 beforeEach(async () => {
-  box = sandbox();
+  box = sandbox({ initialised: true });
   mail = await mailServer();
   http = await receiver();
 });
@@ -206,7 +206,7 @@ it('a mail server that says nothing does not keep the command from ending', asyn
   const { port } = silent.address() as AddressInfo;
   await alertsAt([80], ['--email', 'ops@acme.example']);
   const started = performance.now();
-  const { stderr } = await box.run(['ingest'], {
+  const { stderr } = await box.apart(['ingest'], {
     stdin: events(95),
     env: env({ INFRASAGE_SMTP_URL: `smtp://127.0.0.1:${port}` }),
   });
@@ -233,7 +233,7 @@ it('a channel that never answers holds up neither the others nor the ingest', as
 it('two checks at once send one message', async () => {
   await alertsAt([80], ['--email', 'ops@acme.example']);
   await box.run(['ingest', '--no-alerts'], { stdin: events(90) });
-  const results = await Promise.all([0, 1, 2].map(() => box.run(['alerts', 'check'], { env: env() })));
+  const results = await Promise.all([0, 1, 2].map(() => box.apart(['alerts', 'check'], { env: env() })));
   // Who finds the directory in use says so.
   for (const result of results) expect([0, 3]).toContain(result.status);
   await check();
@@ -251,7 +251,7 @@ it('serve evaluates and sends by itself; checks at once beside it send one messa
 
   await box.json(['alerts', 'add', '95', '--slack'], { env: env() });
   await box.run(['ingest', '--no-alerts'], { stdin: events(10, { value: 1 }) });
-  const results = await Promise.all([0, 1, 2].map(() => box.run(['alerts', 'check'], { env: env() })));
+  const results = await Promise.all([0, 1, 2].map(() => box.apart(['alerts', 'check'], { env: env() })));
   expect(results.map((result) => result.status)).toEqual([0, 0, 0]);
   await until(() => http.received.length > 0);
   serving.child.kill('SIGTERM');

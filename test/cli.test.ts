@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import { Session } from 'chdb';
 import stringWidth from 'string-width';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type CliResult, type RunOptions, type Sandbox, sandbox, until, withDataDir } from './helpers/cli.ts';
+import {
+  type CliResult,
+  type RunOptions,
+  type Sandbox,
+  sandbox,
+  until,
+  withDataDir,
+  withStore,
+} from './helpers/cli.ts';
 import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
 import { activeCharacters, parseCsv } from './helpers/formats.ts';
@@ -30,11 +38,11 @@ describe('without a data directory', () => {
 
   test('--version', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-    expect(await box.run(['--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
+    expect(await box.apart(['--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
   });
 
   test('--help lists every command with what it does, and shows the main job', async () => {
-    const { status, stdout, stderr } = await box.run(['--help']);
+    const { status, stdout, stderr } = await box.apart(['--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     for (const command of ['ingest', 'usage', 'services', 'billing', 'tenants', 'quota', 'alerts', 'dlq']) {
       expect(stdout).toMatch(new RegExp(`^ {2}${command} +\\S`, 'm'));
@@ -73,7 +81,7 @@ describe('without a data directory', () => {
   });
 
   test('nothing asked for: the help, on standard error, exit 2', async () => {
-    const { status, stdout, stderr } = await box.run([], { dataDir: false });
+    const { status, stdout, stderr } = await box.apart([], { dataDir: false });
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain('Usage: infrasage');
   });
@@ -144,7 +152,7 @@ describe('without a data directory', () => {
   });
 
   test('input that cannot be read', async () => {
-    expectFailure(await box.run(['ingest', 'nowhere.ndjson']), 3, /there is no file nowhere\.ndjson/);
+    expectFailure(await box.apart(['ingest', 'nowhere.ndjson']), 3, /there is no file nowhere\.ndjson/);
     expectFailure(await box.run(['ingest', box.folder]), 3, /is a directory; name the files in it/);
     const file = box.file('file', '');
     const under = await box.run(['ingest', join(file, 'events.ndjson')]);
@@ -164,7 +172,7 @@ describe('the data directory', () => {
     withDataDir(async (box) => {
       const file = box.file('file', 'content');
       for (const dataDir of [file, join(file, 'data')]) {
-        const result = await box.run(['--data-dir', dataDir, 'usage'], { dataDir: false });
+        const result = await box.apart(['--data-dir', dataDir, 'usage'], { dataDir: false });
         expectFailure(result, 3, /file.* is not a directory; give a directory with --data-dir/);
       }
       expect(readFileSync(file, 'utf8')).toBe('content');
@@ -191,7 +199,7 @@ describe('the data directory', () => {
   );
 
   test('in use: says by which process and command; then it is free again', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const { pid, stdin, done } = box.start(['ingest', '--json']);
       stdin.write(lines(event()));
       await until(() => existsSync(join(box.dataDir, 'infrasage.lock')));
@@ -207,12 +215,11 @@ describe('the data directory', () => {
     }));
 
   test('in use by another program on the same engine', () =>
-    withDataDir(async (box) => {
-      await box.json(['init']);
+    withStore(async (box) => {
       const session = new Session(box.dataDir);
       try {
         session.query('SELECT 1');
-        const { status, stdout, stderr } = await box.run(['usage']);
+        const { status, stdout, stderr } = await box.apart(['usage']);
         expect({ status, stdout }).toEqual({ status: 3, stdout: '' });
         expect(stderr).toMatch(/^infrasage: the data directory .* is in use by another program/m);
         expect(stderr).not.toMatch(/^ +at /m);
@@ -223,7 +230,7 @@ describe('the data directory', () => {
     }));
 
   test('left locked by a process that was killed, or is no more, or by a damaged lock: taken over', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const lock = join(box.dataDir, 'infrasage.lock');
       const { child, done } = box.start(['ingest']);
       await until(() => existsSync(lock));
@@ -315,10 +322,10 @@ describe('settings', () => {
       box.file('events.ndjson', input);
       const plain = { dataDir: false } as const;
       const results = [
-        await box.run(['ingest'], { ...plain, stdin: { file: join(box.folder, 'events.ndjson') } }),
-        await box.run(['usage', '--since', '24h'], plain),
-        await box.run(['billing', '--month'], plain),
-        await box.run(['alerts', 'add', '80'], plain),
+        await box.apart(['ingest'], { ...plain, stdin: { file: join(box.folder, 'events.ndjson') } }),
+        await box.apart(['usage', '--since', '24h'], plain),
+        await box.apart(['billing', '--month'], plain),
+        await box.apart(['alerts', 'add', '80'], plain),
       ];
       for (const { status, stderr } of results) expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       const [ingest, usage, billing, alerts] = results.map(({ stdout }) => stdout);
@@ -367,7 +374,7 @@ describe('settings', () => {
 describe('standard output and standard error', () => {
   let box: Sandbox;
   beforeAll(async () => {
-    box = sandbox();
+    box = sandbox({ initialised: true });
     await box.json(['ingest'], { stdin: lines(event(), event({ tenant_id: 'globex' }), 'x') });
   });
   afterAll(() => box.remove());
@@ -394,12 +401,12 @@ describe('standard output and standard error', () => {
 
   test('a stack and the cause are there with --debug, and only then', async () => {
     const args = ['ingest', 'nowhere.ndjson'];
-    const debug = await box.run([...args, '--debug']);
+    const debug = await box.apart([...args, '--debug']);
     expect(debug).toMatchObject({ status: 3, stdout: '' });
     expect(debug.stderr).toMatch(/^infrasage: there is no file nowhere\.ndjson.*\n/);
     expect(debug.stderr).toMatch(/^ +at /m);
     expect(debug.stderr).toContain('ENOENT');
-    expectFailure(await box.run(args), 3, /there is no file/);
+    expectFailure(await box.apart(args), 3, /there is no file/);
   });
 
   test('no escape sequences where it is no terminal, with NO_COLOR or without', async () => {
@@ -412,7 +419,7 @@ describe('standard output and standard error', () => {
         ['nonsense'],
         ['ingest', 'nowhere'],
       ]) {
-        const { stdout, stderr } = await box.run(args, options);
+        const { stdout, stderr } = await box.apart(args, options);
         expect(activeCharacters(stdout + stderr)).toEqual([]);
       }
     }
@@ -477,7 +484,7 @@ describe('hostile text', () => {
   let ids: string[];
 
   beforeAll(async () => {
-    box = sandbox();
+    box = sandbox({ initialised: true });
     const input = Buffer.concat([
       Buffer.from(lines(...IDS.map((id) => event({ tenant_id: id, service_id: id })))),
       ...RAW.flatMap((raw) => [raw, Buffer.from('\n')]),

@@ -91,7 +91,7 @@ describe('a process that is killed', () => {
 
 it('two processes on one data directory: one is told by which it is in use, and the figures are exact', async () => {
   const { path, truth } = monthsOfEvents(box.folder, 3_000, 5);
-  const both = await Promise.all([0, 1].map(() => box.run(['ingest', path])));
+  const both = await Promise.all([0, 1].map(() => box.apart(['ingest', path])));
   expect(both.map(({ status }) => status).sort()).toEqual([0, 3]);
   const refused = both.find(({ status }) => status === 3);
   expect(refused?.stderr).toMatch(/in use by process \d+ \(infrasage ingest\)/);

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { named } from './helpers/cases.ts';
-import { type RunOptions, type Sandbox, sandbox, until, withDataDir } from './helpers/cli.ts';
+import { type RunOptions, type Sandbox, sandbox, until, withDataDir, withStore } from './helpers/cli.ts';
 import { accounts, deadLetters, type StoredLetter, storedServices, withEngine } from './helpers/engine.ts';
 import { event, generated, lines, type Mix, type Tally, type Truth } from './helpers/events.ts';
 
@@ -137,7 +137,7 @@ describe.each<[Mix, number, { seed: number; extras?: boolean; longLines?: number
   let events: string[];
 
   beforeAll(async () => {
-    box = sandbox();
+    box = sandbox({ initialised: true });
     ({ path, truth } = generated(box.folder, { count, mix, seed, extras, longLines }));
     summary = await box.json<Summary>(['ingest', path]);
     await withEngine(box.dataDir, (sql) => {
@@ -314,7 +314,7 @@ describe('where the input comes from', () => {
       { what: 'standard input, named -', stdin: true, args: () => ['-'], source: () => '-' },
     ]),
   )('%s', (_, { stdin, args, source }) =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const path = box.file('events.ndjson', input);
       const found = await ingestOnce(box, args(path), stdin ? { stdin: { file: path } } : {});
       expect(found.services).toEqual(['a', 'b']);
@@ -324,14 +324,14 @@ describe('where the input comes from', () => {
   );
 
   test('standard input, a pipe', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const found = await ingestOnce(box, [], { stdin: input });
       expect(found.services).toEqual(['a', 'b']);
       expect(rejections(found.letters)).toEqual([rejection(2, 'invalid_json', 'not json')]);
     }));
 
   test('several files and standard input among them, each with its own line numbers', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const first = box.file('first.ndjson', lines(service('a'), 'x'));
       const last = box.file('last.ndjson', lines('z', service('c')));
       const found = await ingestOnce(box, [first, '-', last], { stdin: lines('', 'y', service('b')) });
@@ -353,7 +353,7 @@ describe('where the input comes from', () => {
     }));
 
   test('empty input, and input of nothing but blank lines or a byte order mark, has no events', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const contents = ['', '\ufeff', '\n\r\n  \t \n\n   ', '\ufeff\n'];
       const files = contents.map((content, i) => box.file(`${i}.ndjson`, content));
       const { summary } = await ingestOnce(box, ['--strict-exit', '-', ...files], { stdin: '' });
@@ -459,7 +459,7 @@ describe('compressed input, told by its content', () => {
       { what: 'zstd', id: 'zstd', content: frames },
     ]),
   )('%s from standard input, a byte at a time', (_, { id, content }) =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const { stdin, done } = box.start(['ingest', '--json']);
       for (const byte of content) stdin.write(Buffer.of(byte));
       stdin.end();
@@ -469,7 +469,7 @@ describe('compressed input, told by its content', () => {
   );
 
   test.skipIf(!hasZstd())('zstd of 20 MB as the zstd command makes it', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const { path, truth } = generated(box.folder, { count: 90_000, mix: 'mixed', seed: 21 });
       execFileSync('zstd', ['-q', '-9', path]);
       const { summary } = await ingestOnce(box, [`${path}.zst`]);
@@ -486,7 +486,7 @@ describe('compressed input, told by its content', () => {
   const zipped = gzipSync(many);
 
   test('a gzip file that was cut short: exit 3 says what was kept, and the lines before are there', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const path = box.file('cut.gz', zipped.subarray(0, zipped.length / 2));
       const { status, stdout, stderr } = await box.run(['ingest', path]);
       expect({ status, stdout }).toEqual({ status: 3, stdout: '' });
@@ -499,7 +499,7 @@ describe('compressed input, told by its content', () => {
     }));
 
   test('a zstd file that was cut short: likewise', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const { status, stderr } = await box.run(['ingest', box.file('cut.zst', frames.subarray(0, -8))]);
       expect(status).toBe(3);
       expect(stderr).toMatch(/^infrasage: .*cut\.zst cannot be read to its end: .*\n$/);
@@ -514,7 +514,7 @@ describe('compressed input, told by its content', () => {
       { what: 'zstd', content: damaged(unpacked, 'http.server') },
     ]),
   )('%s that is damaged but for its checksum: exit 3, nothing changed is counted', (_, { content }) =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const { status, stderr } = await box.run(['ingest', box.file('damaged', content)]);
       expect(status).toBe(3);
       expect(stderr).toMatch(/damaged cannot be read to its end/);
@@ -523,7 +523,7 @@ describe('compressed input, told by its content', () => {
   );
 
   test('what follows a gzip member and is no gzip is not dropped in silence', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const path = box.file('mixed.gz', Buffer.concat([gzipSync(first('x')), Buffer.from(second('x'))]));
       const { status, stderr } = await box.run(['ingest', path]);
       expect(status).toBe(3);
@@ -615,7 +615,7 @@ describe('where lines end', () => {
   });
 
   test('blank lines that filled a batch do not hide what follows when it comes again in larger ones', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const input = `${'\n'.repeat(700)}${lines(service('a'), service('b'))}`;
       await ingest(box, ['--max-line', '250', '--batch-bytes', '260'], { stdin: input });
       const { summary, services } = await ingest(box, ['--max-line', '250'], { stdin: input });
@@ -624,7 +624,7 @@ describe('where lines end', () => {
     }));
 
   test('neither the ending nor a byte order mark is in bytes_received', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const { summary } = await ingestOnce(box, [], {
         stdin: `\ufeff${event()}\r\n${event()}\n\n${event()}`,
       });
@@ -632,7 +632,7 @@ describe('where lines end', () => {
     }));
 
   test('any bytes are kept as they are, and what is no UTF-8 is no JSON', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const bad = [
         ...Array.from({ length: 256 }, (_, byte) => byte)
           .filter((byte) => ![9, 10, 13, 32].includes(byte))
@@ -665,7 +665,7 @@ describe('lines over the limit', () => {
     ['by default', DEFAULT_MAX_LINE, []],
     ['with --max-line', 300, ['--max-line', '300']],
   ])('one of exactly the limit is taken, one byte more is a dead letter: %s', (_, limit, args) =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const over = sized('over', limit + 1);
       const input = `${sized('a', limit)}\n${over}\n${sized('b', limit)}\r\n${over}\r\n${sized('c', limit)}`;
       const found = await ingestOnce(box, args, { stdin: input });
@@ -680,7 +680,7 @@ describe('lines over the limit', () => {
   );
 
   test('one of 40 MB, among others: only its start is kept, and its full length said', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const long = Buffer.alloc(40_000_000, 'y');
       long.write('start');
       const input = [Buffer.from(`${service('a')}\n\n`), long, Buffer.from(`\r\n${service('b')}\nx\n`)];
@@ -694,7 +694,7 @@ describe('lines over the limit', () => {
     }));
 
   test('the last one, without an ending: 40 MB', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const found = await ingestOnce(box, [], { stdin: Buffer.alloc(40_000_000, '[') });
       expect(rejections(found.letters)).toEqual([
         rejection(1, 'line_too_long', '['.repeat(KEPT_OF_LONG_LINE)),
@@ -729,7 +729,7 @@ describe('lines over the limit', () => {
       },
     ]),
   )('%s', (_, { input, letters }) =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const found = await ingestOnce(box, ['--max-line', '300'], {
         stdin: input.replace('<a>', service('a')),
       });
@@ -741,7 +741,7 @@ describe('lines over the limit', () => {
   );
 
   test('white space is no event, however long: 300,000 bytes and 40 MB of it', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const input = Buffer.concat([
         Buffer.from(lines(service('a'), ' '.repeat(300_000))),
         Buffer.alloc(40_000_000, ' '),
@@ -753,7 +753,7 @@ describe('lines over the limit', () => {
     }));
 
   test('one that starts like another ingested before takes no lines with it', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const small = ['--max-line', '250', '--batch-bytes', '260'];
       await ingest(box, small, { stdin: lines('x'.repeat(5000)) });
       const events = Array.from({ length: 20 }, (_, i) => service(`s${String(i).padStart(2, '0')}`));
@@ -763,7 +763,7 @@ describe('lines over the limit', () => {
     }));
 
   test('one without an ending, longer than a batch, is the same line when it comes again', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const args = ['--max-line', '250', '--batch-bytes', '2000'];
       const input = `${service('a')}\n${'x'.repeat(5000)}`;
       await ingest(box, args, { stdin: input });
@@ -772,7 +772,7 @@ describe('lines over the limit', () => {
     }));
 
   test('100,000 of them', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const input = Array.from({ length: 100_000 }, (_, i) => `line ${i} is long\n`).join('');
       const { summary, letters } = await ingestOnce(box, ['--max-line', '2'], { stdin: input });
       expect(summary.errors).toEqual({ line_too_long: 100_000 });
@@ -785,7 +785,7 @@ describe('options', () => {
   const codes = (found: Stored) => found.letters.map(({ line, error }) => [line, error]);
 
   test('--tenant, or INFRASAGE_TENANT, fills in where there is none, and changes none', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const input = lines(
         service('a', { tenant_id: undefined }),
         service('b', { tenant_id: null }),
@@ -805,7 +805,7 @@ describe('options', () => {
     }));
 
   test('without it: missing_tenant_id; a tenant id that is there and wrong is not filled in', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const bare = await ingest(box, [], { stdin: lines(event({ tenant_id: undefined }), service('a')) });
       expect(codes(bare)).toEqual([[1, 'missing_tenant_id']]);
       const filled = await ingest(box, ['--tenant', 'globex'], { stdin: lines(event({ tenant_id: '' })) });
@@ -816,7 +816,7 @@ describe('options', () => {
     }));
 
   test('--default-type fills in where there is no event_type and no type', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const input = lines(
         service('a', { event_type: undefined }),
         service('b', { event_type: undefined, type: 'slo' }),
@@ -834,7 +834,7 @@ describe('options', () => {
     }));
 
   test('--strict demands what the gateway does; without it none of this is missed', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const bare = { metric_name: undefined, value: undefined };
       const input = lines(
         event({ ...bare, value: 1 }),
@@ -861,7 +861,7 @@ describe('options', () => {
     }));
 
   test('--max-age refuses what is older; the future stays bounded by 24 hours', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const input = lines(
         service('a', { timestamp: ago(1) }),
         event({ timestamp: ago(3) }),
@@ -875,7 +875,7 @@ describe('options', () => {
     }));
 
   test('--assume-utc takes times without an offset, and a space for the T', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const input = lines(
         service('a', { timestamp: '2024-02-28T10:15:30' }),
         service('b', { timestamp: '2024-02-28 10:15:30.25' }),
@@ -910,7 +910,7 @@ describe('options', () => {
     }));
 
   test('--dry-run leaves a data directory that is there, and that another process has, as it is', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       await ingest(box, [], { stdin: lines(service('a')) });
       const { stdin, done } = box.start(['ingest']);
       await until(() => existsSync(join(box.dataDir, 'infrasage.lock')));
@@ -924,7 +924,7 @@ describe('options', () => {
     }));
 
   test('--strict-exit: 1 where a line was rejected, 0 where none was; the rest is ingested', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const bad = await box.run(['ingest', '--strict-exit'], { stdin: lines(service('a'), 'x') });
       expect(bad).toMatchObject({ status: 1, stderr: '' });
       expect(bad.stdout).toMatch(/1 accepted \+ 1 rejected/);
@@ -940,7 +940,7 @@ describe('options', () => {
     }));
 
   test('every event type and both names of it, hours by the event’s own time in UTC', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const types = ['metric', 'log', 'trace', 'event', 'profile', 'slo'];
       const input = lines(
         ...types.map((event_type) => event({ event_type })),
@@ -962,7 +962,7 @@ describe('options', () => {
     }));
 
   test('one batch may reach over more than 100 months', () =>
-    withDataDir(async (box) => {
+    withStore(async (box) => {
       const input = lines(
         ...Array.from({ length: 110 }, (_, month) =>
           service('a', { timestamp: new Date(Date.UTC(2000, month)).toISOString() }),

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { named } from './helpers/cases.ts';
-import { type Sandbox, sandbox, withDataDir } from './helpers/cli.ts';
+import { type Sandbox, sandbox, withStore } from './helpers/cli.ts';
 import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
 import { activeCharacters, parseCsv, parseMarkdown } from './helpers/formats.ts';
@@ -87,7 +87,7 @@ describe('reports on events with known times', () => {
   let groups: Group[];
 
   beforeAll(async () => {
-    box = sandbox();
+    box = sandbox({ initialised: true });
     const input = EVENTS.flatMap(([tenant_id, service_id, event_type, timestamp, count]) =>
       Array.from({ length: count }, () => event({ tenant_id, service_id, event_type, timestamp })),
     );
@@ -583,10 +583,9 @@ describe('what is stored for later: quotas and alerts', () => {
 });
 
 test('numbers beyond 2^53 are exact in every format', () =>
-  withDataDir(async (box) => {
+  withStore(async (box) => {
     const EVENTS_ = '9007199254740993';
     const BYTES = '18446744073709551615';
-    await box.json(['init']);
     await withEngine(box.dataDir, (sql) => {
       sql(`INSERT INTO infrasage.infrasage_usage_metering
         (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
@@ -629,7 +628,7 @@ describe('reports on the present', () => {
   ];
 
   beforeAll(async () => {
-    box = sandbox();
+    box = sandbox({ initialised: true });
     started = new Date();
     const input = AGO.flatMap(([hours, event_type, count]) =>
       Array.from({ length: count }, () =>

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { type CliResult, pipeOf, runInside } from './inside.ts';
+import { initialised } from './template.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
 const BUILT = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -21,12 +23,7 @@ export interface RunOptions {
   closeStdout?: boolean;
 }
 
-export interface CliResult {
-  /** null where a signal ended it. */
-  status: number | null;
-  stdout: string;
-  stderr: string;
-}
+export type { CliResult } from './inside.ts';
 
 /** A program that is still running. */
 export interface Running {
@@ -44,7 +41,10 @@ export interface Sandbox {
   tmp: string;
   /** Writes a file into the folder; returns its path. */
   file(name: string, content: Buffer | string): string;
+  /** Runs the program in this process, one at a time (see inside.ts); as apart() where only a process has what it is given. */
   run(args: readonly string[], options?: RunOptions): Promise<CliResult>;
+  /** Runs the program in a process of its own. */
+  apart(args: readonly string[], options?: RunOptions): Promise<CliResult>;
   /** Starts the program with an open pipe as its standard input. */
   start(args: readonly string[], options?: Omit<RunOptions, 'stdin'>): Running;
   /** Runs a command that must succeed, and parses what it prints with --json. */
@@ -53,17 +53,20 @@ export interface Sandbox {
   remove(): void;
 }
 
-export function sandbox(): Sandbox {
+/** @param options.initialised whether the data directory is there, as after `infrasage init` */
+export function sandbox(options: { initialised?: boolean } = {}): Sandbox {
   if (!existsSync(BUILT)) throw new Error('the program is not built: npm run build');
   const folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
   const dataDir = join(folder, 'data');
   const tmp = join(folder, 'tmp');
   mkdirSync(tmp);
+  if (options.initialised) initialised(dataDir);
   const alive = new Set<ChildProcess>();
 
+  const withDataDirectory = (args: readonly string[], options: RunOptions) =>
+    options.dataDir === false ? args : ['--data-dir', dataDir, ...args];
   const launch = (args: readonly string[], stdio: 'ignore' | 'pipe' | number, options: RunOptions) => {
-    const all = options.dataDir === false ? args : ['--data-dir', dataDir, ...args];
-    const child = spawn(process.execPath, [BIN, ...all], {
+    const child = spawn(process.execPath, [BIN, ...withDataDirectory(args, options)], {
       cwd: folder,
       env: environment(folder, tmp, options.env),
       stdio: [stdio, 'pipe', 'pipe'],
@@ -83,7 +86,16 @@ export function sandbox(): Sandbox {
       writeFileSync(path, content);
       return path;
     },
-    async run(args, options = {}) {
+    run(args, options = {}) {
+      const { stdin, closeStdout = false } = options;
+      if (closeStdout || isFile(stdin)) return box.apart(args, options);
+      return runInside(withDataDirectory(args, options), {
+        cwd: folder,
+        env: environment(folder, tmp, options.env),
+        stdin: stdin instanceof Readable ? stdin : pipeOf(stdin ?? ''),
+      });
+    },
+    async apart(args, options = {}) {
       const { stdin } = options;
       if (stdin === undefined) return launch(args, 'ignore', options).done;
       if (isFile(stdin)) {
@@ -95,7 +107,7 @@ export function sandbox(): Sandbox {
         }
       }
       const { child, done } = launch(args, 'pipe', options);
-      const source = stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]);
+      const source = stdin instanceof Readable ? stdin : pipeOf(stdin);
       // A program that ends before it has read everything closes its end of the pipe.
       child.stdin?.on('error', () => source.destroy());
       if (child.stdin) source.pipe(child.stdin);
@@ -120,9 +132,17 @@ export function sandbox(): Sandbox {
   return box;
 }
 
-/** Runs a test with a sandbox of its own. */
-export async function withDataDir<T>(use: (box: Sandbox) => Promise<T>): Promise<T> {
-  const box = sandbox();
+/** Runs a test with a sandbox of its own, whose data directory is not there yet. */
+export function withDataDir<T>(use: (box: Sandbox) => Promise<T>): Promise<T> {
+  return within(sandbox(), use);
+}
+
+/** Runs a test with a sandbox of its own, whose data directory is as `infrasage init` leaves it. */
+export function withStore<T>(use: (box: Sandbox) => Promise<T>): Promise<T> {
+  return within(sandbox({ initialised: true }), use);
+}
+
+async function within<T>(box: Sandbox, use: (box: Sandbox) => Promise<T>): Promise<T> {
   try {
     return await use(box);
   } finally {
@@ -155,6 +175,6 @@ function outcome(child: ChildProcess): Promise<CliResult> {
   });
 }
 
-function isFile(stdin: Stdin): stdin is { file: string } {
+function isFile(stdin: Stdin | undefined): stdin is { file: string } {
   return typeof stdin === 'object' && 'file' in stdin;
 }
