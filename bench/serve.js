@@ -175,7 +175,7 @@ function batchesOf(file) {
 async function sendAll({ origin }, token, bodies) {
   let next = 0;
   await Promise.all(
-    Array.from({ length: 16 }, async () => {
+    Array.from({ length: 64 }, async () => {
       for (let body = bodies[next++]; body !== undefined; body = bodies[next++]) {
         const response = await fetch(`${origin}/api/v1/telemetry/batch`, {
           method: 'POST',

@@ -7,6 +7,11 @@ import { failureOf, Refusal } from './refusal.ts';
 
 /** Longest that records wait for others to be written with, unless all writers are busy. */
 export const GROUP_MS = 200;
+/**
+ * The same while no group is under way: the time in which those come that send at the same moment. Whoever
+ * comes later is written with others once that group is, which takes about GROUP_MS, so groups are not more.
+ */
+const FIRST_MS = 20;
 
 /**
  * A group of this size is written as soon as a writer is free: much smaller
@@ -25,8 +30,8 @@ const MOST_KEYED = 2_000;
 
 interface Waiting extends Submission {
   bytes: number;
-  /** When its group must begin, in the clock of performance.now(). */
-  due: number;
+  /** When it came, in the clock of performance.now(). */
+  since: number;
   resolve(outcome: Outcome): void;
   reject(error: unknown): void;
 }
@@ -34,8 +39,9 @@ interface Waiting extends Submission {
 /**
  * Collects the records of requests into groups, and answers each request when
  * its group is committed. A group begins when its first record has waited for
- * GROUP_MS or when there is enough for one, as soon as a writer is free; so
- * many small requests make few parts, and large ones do not wait.
+ * GROUP_MS (FIRST_MS where no other is under way) or when there is enough for
+ * one, as soon as a writer is free; so many small requests make few parts, and
+ * large ones do not wait.
  */
 export class Collector {
   readonly #options: LineOptions;
@@ -59,7 +65,7 @@ export class Collector {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw new Refusal('busy', 'the server is stopping', { hint: 'send it again later' });
       const bytes = submission.scan.pieces.reduce((sum, piece) => sum + piece.length, 0);
-      this.#queue.push({ ...submission, bytes, due: performance.now() + GROUP_MS, resolve, reject });
+      this.#queue.push({ ...submission, bytes, since: performance.now(), resolve, reject });
       this.#queuedBytes += bytes;
       this.#schedule();
     });
@@ -79,7 +85,8 @@ export class Collector {
     while (this.#underWay.size < this.#deps.store.parallelism) {
       const [first] = this.#queue;
       if (!first) return;
-      const wait = first.due - performance.now();
+      const longest = this.#underWay.size === 0 ? FIRST_MS : GROUP_MS;
+      const wait = first.since + longest - performance.now();
       if (wait > 0 && this.#queuedBytes < ENOUGH_BYTES && !this.#closed) {
         this.#timer = setTimeout(() => this.#schedule(), wait);
         return;
