@@ -233,7 +233,16 @@ describe('reports on events with known times', () => {
 
     await box.json(['quota', 'set', '3']);
     await box.json(['quota', 'set', '2K', '--tenant', 'acme-corp']);
+    await box.json(['alerts', 'add', '95']);
+    await setBack(box, '2024-02-10');
+    // What was changed after the month has no part in its bill.
+    await box.json(['quota', 'set', '5']);
+    await box.json(['quota', 'unset', '--tenant', 'acme-corp']);
+    await box.json(['alerts', 'remove', '95']);
+    await box.json(['alerts', 'add', '60']);
+    expect((await box.json<BillingJson>(['billing', '--month', '2024-01'])).by_tenant).toEqual([]);
     const all = await box.json<BillingJson>(['billing', '--month', '2024-02']);
+    const threshold = { threshold_percent: 95, dimension: 'events' };
     expect(all).toEqual({
       tenant_id: null,
       ...head,
@@ -241,11 +250,11 @@ describe('reports on events with known times', () => {
       by_tenant: [
         {
           ...{ tenant_id: 'acme-corp', ...month('acme-corp'), quota_events: 2000, quota_used_percent: 0.35 },
-          ...{ quota_bytes: null, thresholds: [] },
+          ...{ quota_bytes: null, thresholds: [{ ...threshold, reached: false }] },
         },
         {
           ...{ tenant_id: 'globex', ...month('globex'), quota_events: 3, quota_used_percent: 133.33 },
-          ...{ quota_bytes: null, thresholds: [] },
+          ...{ quota_bytes: null, thresholds: [{ ...threshold, reached: true }] },
         },
       ],
     });
@@ -582,6 +591,17 @@ describe('what is stored for later: quotas and alerts', () => {
   });
 });
 
+/** Gives all quotas and alerts that were set so far an earlier date. */
+async function setBack(box: Sandbox, date: string): Promise<void> {
+  await withEngine(box.dataDir, (sql) => {
+    const set = (table: string, columns: string[]) =>
+      sql(`ALTER TABLE infrasage.${table} UPDATE ${columns.map((column) => `${column} = '${date} 00:00:00'`)}
+        WHERE true SETTINGS mutations_sync = 2`);
+    set('infrasage_quotas', ['changed_at']);
+    set('infrasage_alert_thresholds', ['created_at', 'changed_at']);
+  });
+}
+
 test('numbers beyond 2^53 are exact in every format', () =>
   withStore(async (box) => {
     const EVENTS_ = '9007199254740993';
@@ -592,6 +612,7 @@ test('numbers beyond 2^53 are exact in every format', () =>
         VALUES ('acme-corp', '2024-02-28 10:00:00', 'metric', ${EVENTS_}, ${BYTES}, ${BYTES}, '', now64(3))`);
     });
     await box.json(['quota', 'set', BYTES]);
+    await setBack(box, '2024-02-10');
     const usage = ['usage', ...ALL];
     const billing = ['billing', '--month', '2024-02'];
     const out = async (args: string[]) => (await box.run(args)).stdout;

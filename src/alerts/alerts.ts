@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { EXIT, InfrasageError } from '../errors.ts';
 import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import { ownOrDefault } from './own.ts';
 
 /** Where a firing is sent; with none of these it is shown and kept in the history. */
 export interface Channels {
@@ -94,8 +95,17 @@ export async function listAlerts(
 
 /** Those of a list that apply to a tenant: its own, or where it has none, the default ones. */
 export function applying<A extends { tenantId: string }>(alerts: readonly A[], tenantId: string): A[] {
-  const own = alerts.filter((alert) => alert.tenantId === tenantId);
-  return own.length > 0 ? own : alerts.filter((alert) => alert.tenantId === '');
+  const own = (owner: string) => {
+    const theirs = alerts.filter((alert) => alert.tenantId === owner);
+    return theirs.length > 0 ? theirs : undefined;
+  };
+  return ownOrDefault(own, tenantId) ?? [];
+}
+
+/** Whether an alert is in force; at a time in the past, whether it was then. */
+export function isInForce({ createdAt, removedAt }: Alert, at?: Date): boolean {
+  if (at === undefined) return removedAt === null;
+  return createdAt < at && (removedAt === null || removedAt >= at);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Month, monthOf, parseMonth } from '../period.ts';
-import { applying, type UsageAlert } from './alerts.ts';
-import type { Quotas } from './quotas.ts';
+import { applying, isInForce, type UsageAlert } from './alerts.ts';
+import { type Quotas, usedPercent } from './quotas.ts';
 
 /** What a quota can limit. */
 export const DIMENSIONS = ['events', 'bytes'] as const;
@@ -77,9 +77,9 @@ export function evaluateUsage({
   for (const of of usage) {
     const { period } = parseMonth(of.month, now);
     if (period.start > now) continue;
-    const over = period.end <= now;
-    const quota = over ? quotas.of(of.tenantId, period.end) : quotas.of(of.tenantId);
-    const there = alerts.filter((alert) => wasThere(alert, over ? period.end : null));
+    const at = endOf(period, now);
+    const quota = quotas.of(of.tenantId, at);
+    const there = alerts.filter((alert) => isInForce(alert, at));
     for (const dimension of DIMENSIONS) {
       const limit = quota[dimension];
       if (limit === null) continue;
@@ -104,10 +104,9 @@ export function evaluateUsage({
   );
 }
 
-/** Whether an alert was in force at a time; null: whether it is. */
-function wasThere({ createdAt, removedAt }: UsageAlert, at: Date | null): boolean {
-  if (at === null) return removedAt === null;
-  return createdAt < at && (removedAt === null || removedAt >= at);
+/** The time whose quotas and alerts a month is held against: its end, or where it is not over, now: undefined. */
+export function endOf({ end }: Month['period'], now: Date): Date | undefined {
+  return end <= now ? end : undefined;
 }
 
 /** Usage at which a share of a quota is reached: whole, so that no rounding makes it early. */
@@ -159,7 +158,7 @@ export function pacing({
   const elapsed = BigInt(Math.max(1, Math.min(now.getTime(), end.getTime()) - start.getTime()));
   const full = used > 0n && used < quota ? start.getTime() + Number((elapsed * quota) / used) : Number.NaN;
   return {
-    percent: Number((used * 10_000n) / quota) / 100,
+    percent: usedPercent(used, quota),
     daysLeft: Math.max(0, Math.ceil((end.getTime() - now.getTime()) / 86_400_000)),
     fullAt: now < end && full < end.getTime() ? new Date(full) : null,
   };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import { ownOrDefault } from './own.ts';
 
 /** A monthly limit; null where there is none. */
 export interface Quota {
@@ -26,15 +27,30 @@ export class Quotas {
 
   /** The quota that a tenant has, its own or the default; at a time in the past, the one it had then. */
   of(tenantId: string, at?: Date): Quota {
-    return this.own(tenantId, at) ?? this.own('', at) ?? NONE;
+    return this.applying(tenantId, at) ?? NONE;
+  }
+
+  /** The same with whose it is; undefined where there is none. */
+  applying(tenantId: string, at?: Date): QuotaChange | undefined {
+    return ownOrDefault((owner) => this.own(owner, at), tenantId);
   }
 
   /** The quota set for exactly this tenant, or with '' the default; undefined where there is none. */
-  own(tenantId: string, at?: Date): Quota | undefined {
+  own(tenantId: string, at?: Date): QuotaChange | undefined {
     const last = this.history.findLast(
       (change) => change.tenantId === tenantId && (at === undefined || change.at < at),
     );
     return last && (last.events !== null || last.bytes !== null) ? last : undefined;
+  }
+
+  /** The limits of one kind for a transform() in SQL: of tenants with a quota of their own, and of all others; 0: none. */
+  limits(kind: keyof Quota): { tenants: string[]; limits: bigint[]; others: bigint } {
+    const own = this.all.filter(({ tenantId }) => tenantId !== '');
+    return {
+      tenants: own.map(({ tenantId }) => tenantId),
+      limits: own.map((quota) => quota[kind] ?? 0n),
+      others: this.of('')[kind] ?? 0n,
+    };
   }
 
   /** The quotas in force, by tenant, the default first. */
@@ -48,6 +64,11 @@ export class Quotas {
 }
 
 const NONE: Quota = { events: null, bytes: null };
+
+/** Share of a quota that is used, percent, cut to two decimals: 100 is not said before it is reached. */
+export function usedPercent(used: bigint, quota: bigint): number {
+  return Number((used * 10_000n) / quota) / 100;
+}
 
 const limit = uint64.transform((value) => (value === 0n ? null : value));
 

@@ -41,16 +41,14 @@ export async function simulate(
   if (percents.length === 0) return [];
   const found: Crossing[] = [];
   for (const dimension of DIMENSIONS) {
-    const limited = quotas.all.filter((quota) => quota[dimension] !== null);
-    if (limited.length === 0) continue;
-    // Tenants whose own quota sets no limit of this kind have none: the default is not theirs.
-    const own = quotas.all.filter((quota) => quota.tenantId !== '');
+    if (quotas.all.every((quota) => quota[dimension] === null)) continue;
+    const { tenants, limits, others } = quotas.limits(dimension);
     const crossings = await store.query(
       `SELECT tenant, of_month, quota, hundredths, min(hour) AS at, argMin(cumulative, hour) AS used
       FROM
       (
         SELECT tenant, of_month, hour, cumulative,
-          transform(tenant, {tenants:Array(String)}, {quotas:Array(UInt64)}, {default:UInt64}) AS quota
+          transform(tenant, {tenants:Array(String)}, {limits:Array(UInt64)}, {others:UInt64}) AS quota
         FROM
         (
           SELECT tenant, of_month, hour, sum(amount) OVER (PARTITION BY tenant, of_month ORDER BY hour) AS cumulative
@@ -79,9 +77,7 @@ export async function simulate(
       {
         from: sqlTime(from.period.start),
         tenant: tenantId ?? '',
-        tenants: own.map((quota) => quota.tenantId),
-        quotas: own.map((quota) => quota[dimension] ?? 0n),
-        default: quotas.own('')?.[dimension] ?? 0n,
+        ...{ tenants, limits, others },
         hundredths: percents.map((percent) => Math.round(percent * 100)),
       },
     );

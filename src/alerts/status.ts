@@ -1,6 +1,6 @@
 import { monthOf } from '../period.ts';
 import type { Store } from '../store/store.ts';
-import { applying, listAlerts, type UsageAlert } from './alerts.ts';
+import { applying, isInForce, listAlerts, type UsageAlert } from './alerts.ts';
 import { DIMENSIONS, type Dimension, levelOf } from './evaluate.ts';
 import { monthUsage } from './metered.ts';
 import { type Quota, readQuotas } from './quotas.ts';
@@ -19,22 +19,22 @@ export interface Limits {
   quotaOf(tenantId: string): Quota;
   /** How each limit of a tenant stands; nothing where there is none. */
   status(tenantId: string, used: { events: bigint; bytes: bigint }): LimitStatus[];
-  /** All thresholds that are stored. */
+  /** All thresholds of that time. */
   thresholds: readonly UsageAlert[];
 }
 
-/** The quotas and thresholds in force. */
-export async function readLimits(store: Store): Promise<Limits> {
+/** The quotas and thresholds in force; at a time in the past, those that were then. */
+export async function readLimits(store: Store, at?: Date): Promise<Limits> {
   const quotas = await readQuotas(store);
-  const alerts = (await listAlerts(store, null)).filter(
-    (alert): alert is UsageAlert => alert.kind === 'usage',
+  const alerts = (await listAlerts(store, null, { removed: at !== undefined })).filter(
+    (alert): alert is UsageAlert => alert.kind === 'usage' && isInForce(alert, at),
   );
   return {
     thresholds: alerts,
-    quotaOf: (tenantId) => quotas.of(tenantId),
+    quotaOf: (tenantId) => quotas.of(tenantId, at),
     status: (tenantId, used) =>
       DIMENSIONS.flatMap((dimension): LimitStatus[] => {
-        const quota = quotas.of(tenantId)[dimension];
+        const quota = quotas.of(tenantId, at)[dimension];
         if (quota === null) return [];
         const thresholds = applying(alerts, tenantId).map(({ percent }) => {
           const level = levelOf(quota, percent);

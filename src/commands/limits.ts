@@ -1,4 +1,5 @@
 import type { UsageAlert } from '../alerts/alerts.ts';
+import { usedPercent } from '../alerts/quotas.ts';
 import type { LimitStatus } from '../alerts/status.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
 
@@ -32,10 +33,9 @@ function limitLines(limits: readonly LimitStatus[]): string[] {
 function line({ tenantId, dimension, used, quota, thresholds }: LimitStatus): string {
   const amount = dimension === 'bytes' ? formatBytes : formatCount;
   const limit = dimension === 'bytes' ? `${formatBytes(quota)} stored` : plural(quota, 'event');
-  const percent = Number((used * 10_000n) / quota) / 100;
   const alerts = thresholds.map(({ percent: at, level, reached }) =>
     reached ? `${at} % (reached)` : `${at} % (${amount(level)})`,
   );
   const listed = alerts.length > 0 ? `; alerts at ${alerts.join(', ')}` : '';
-  return `Quota of ${tenantId}: ${amount(used)} of ${limit} used (${percent} %)${listed}`;
+  return `Quota of ${tenantId}: ${amount(used)} of ${limit} used (${usedPercent(used, quota)} %)${listed}`;
 }

@@ -53,9 +53,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
         ...(changes.length === 0 ? { notes: ['No quota was ever set.'] } : {}),
       });
     }
-    const own = quotas.all.filter((quota) => tenant === undefined || quota.tenantId === tenant);
-    // A tenant without a quota of its own has the default.
-    const all = own.length > 0 ? own : quotas.all.filter((quota) => quota.tenantId === '');
+    const all = tenant === undefined ? quotas.all : [quotas.applying(tenant) ?? []].flat();
     const rows = all.map((quota) => quotaJson(quota.tenantId, quota));
     return context.print({
       data: { quotas: rows },

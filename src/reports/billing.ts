@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { UsageAlert } from '../alerts/alerts.ts';
+import { endOf } from '../alerts/evaluate.ts';
+import { usedPercent } from '../alerts/quotas.ts';
 import { type LimitStatus, readLimits } from '../alerts/status.ts';
 import { isoTime, type Month } from '../period.ts';
 import { type Store, sqlTime, uint64 } from '../store/store.ts';
@@ -48,7 +50,10 @@ export interface Billing {
   thresholds: readonly UsageAlert[];
 }
 
-/** A month's usage from the metering table, by tenant and type. */
+/**
+ * A month's usage from the metering table, by tenant and type. A month that is over is held against the quotas and
+ * thresholds that there were at its end.
+ */
 export async function billing(
   store: Store,
   { tenantId, month, now }: { tenantId: string | null; month: Month; now: Date },
@@ -63,7 +68,7 @@ export async function billing(
     z.object({ tenant: z.string(), type: z.string(), events: uint64, bytes: uint64 }),
     { start: sqlTime(month.period.start), end: sqlTime(month.period.end), tenant: tenantId ?? '' },
   );
-  const limits = await readLimits(store);
+  const limits = await readLimits(store, endOf(month.period, now));
   const names = [...new Set([...(tenantId === null ? [] : [tenantId]), ...rows.map((row) => row.tenant)])];
   const tenants = names.map((name): TenantMonth => {
     const month_ = summarise(
@@ -76,7 +81,7 @@ export async function billing(
       tenant_id: name,
       ...month_,
       quota_events: events,
-      quota_used_percent: events === null ? null : percent(month_.total_events, events),
+      quota_used_percent: events === null ? null : usedPercent(month_.total_events, events),
       quota_bytes: bytes,
       thresholds: limits
         .status(name, { events: month_.total_events, bytes: month_.total_bytes })
@@ -134,10 +139,6 @@ function millions(events: bigint): number {
   const rest = events % 10_000n;
   const up = rest > 5_000n || (rest === 5_000n && hundredths % 2n === 1n);
   return Number(hundredths + (up ? 1n : 0n)) / 100;
-}
-
-function percent(used: bigint, quota: bigint): number {
-  return Number((used * 10_000n) / quota) / 100;
 }
 
 /** The documented JSON shape; with all tenants, by_tenant holds the month of each. */
