@@ -36,6 +36,7 @@ export class Context {
    * The store for a command that reads: what interrupted runs left behind is
    * settled, so that no report shows half a batch; where that cannot be done
    * (a full disk), it says so and reads on.
+   * @throws InfrasageError (exit 3) where there is no data directory: a mistyped one is not made
    */
   async store(): Promise<Store> {
     const store = await this.unsettledStore();
@@ -43,9 +44,16 @@ export class Context {
     return store;
   }
 
-  /** The store for a command that writes: throws where what interrupted runs left behind cannot be settled. */
-  async storeToWrite(): Promise<Store> {
+  /** The store for a command that changes what is there: throws also where what interrupted runs left cannot be settled. */
+  async storeToChange(): Promise<Store> {
     const store = await this.unsettledStore();
+    await this.#settle(store);
+    return store;
+  }
+
+  /** The same for a command that brings something new: a data directory is made where there is none. */
+  async storeToWrite(): Promise<Store> {
+    const store = await this.#open({ create: true });
     await this.#settle(store);
     return store;
   }
@@ -67,15 +75,20 @@ export class Context {
     if (words) await this.say(words);
   }
 
-  /** The store as it is, opened on first use; the driver and the engine are loaded only then, and where no other process shares it. */
-  async unsettledStore(): Promise<Store> {
+  /** The store as it is; as store() where there is no data directory. */
+  unsettledStore(): Promise<Store> {
+    return this.#open({ create: false });
+  }
+
+  /** Opened on first use; the driver and the engine are loaded only then, and where no other process shares it. */
+  async #open({ create }: { create: boolean }): Promise<Store> {
     if (!this.#store) {
       const { clickhouse, dataDir, database } = this.config;
       if (clickhouse) {
         this.#store = await this.#openServer(clickhouse);
       } else {
         const { openStore } = await import('./store/open.ts');
-        this.#store = await openStore({ dataDir, database, command: this.#command });
+        this.#store = await openStore({ dataDir, database, command: this.#command, create });
       }
     }
     return this.#store;

@@ -178,10 +178,50 @@ describe('the data directory', () => {
       expect(readFileSync(file, 'utf8')).toBe('content');
     }));
 
+  test.each([
+    ['usage'],
+    ['services'],
+    ['billing', '--month'],
+    ['tenants'],
+    ['dlq', 'list'],
+    ['quota', 'show'],
+    ['quota', 'unset'],
+    ['alerts', 'list'],
+    ['alerts', 'check'],
+    ['alerts', 'remove', '80'],
+    ['keys', 'list'],
+    ['recover'],
+    ['verify', '--repair'],
+  ])('one that is not there is not made by %s %s', (...args) =>
+    withDataDir(async (box) => {
+      const missing =
+        /there is no infrasage data in \S+data; infrasage init makes a data directory, and so does/;
+      expectFailure(await box.run(args), 3, missing);
+      expect(existsSync(box.dataDir)).toBe(false);
+      // Nor in a folder of something else.
+      mkdirSync(box.dataDir);
+      expectFailure(await box.run(args), 3, missing);
+      expect(readdirSync(box.dataDir)).toEqual([]);
+    }),
+  );
+
+  test.each([
+    ['init'],
+    ['quota', 'set', '100M'],
+    ['alerts', 'add', '80'],
+    ['keys', 'create', '--tenant', 'acme-corp'],
+    ['ingest'],
+  ])('one that is not there is made by %s %s', (...args) =>
+    withDataDir(async (box) => {
+      expect(await box.run(args, { stdin: '' })).toMatchObject({ status: 0 });
+      expect(await box.run(['usage'])).toMatchObject({ status: 0, stderr: '' });
+    }),
+  );
+
   // Nobody may make a directory there, not even root.
   test.runIf(process.platform === 'linux')('no permission to make it', () =>
     withDataDir(async (box) => {
-      const result = await box.run(['--data-dir', '/sys/infrasage', 'usage'], { dataDir: false });
+      const result = await box.run(['--data-dir', '/sys/infrasage', 'init'], { dataDir: false });
       expectFailure(
         result,
         3,
@@ -194,7 +234,7 @@ describe('the data directory', () => {
     withDataDir(async (box) => {
       mkdirSync(box.dataDir);
       chmodSync(box.dataDir, 0o500);
-      expectFailure(await box.run(['usage']), 3, /no permission to write to the data directory/);
+      expectFailure(await box.run(['init']), 3, /no permission to write to the data directory/);
     }),
   );
 

@@ -19,7 +19,7 @@ export function configure(command: Command, act: Act): void {
       'Evaluate every alert now and send what is due, e.g. from cron every minute. Exit 1 where a message is not delivered.',
     );
   act(check, async (context) => {
-    const store = await context.storeToWrite();
+    const store = await context.storeToChange();
     const result = await checkAlerts(store, await context.alertDeps());
     await context.print({
       data: {
@@ -38,7 +38,7 @@ export function configure(command: Command, act: Act): void {
     .command('test <id-or-percent>')
     .description('Send a message marked as a test to every channel of an alert. Exit 1 where one fails.');
   act<object, [string]>(test, async (context, _, idOrPercent) => {
-    const store = await context.storeToWrite();
+    const store = await context.storeToChange();
     const tenantId = context.config.tenant ?? null;
     const alert = findAlert(await listAlerts(store, tenantId), idOrPercent, tenantId ?? '');
     if (!alert) throw noSuchAlert(idOrPercent);

@@ -81,7 +81,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .description('Remove an alert by its id, or a threshold by its percent.');
   act<object, [string]>(remove, async (context, _, idOrPercent) => {
     const tenantId = context.config.tenant ?? null;
-    const removed = await removeAlert(await context.storeToWrite(), {
+    const removed = await removeAlert(await context.storeToChange(), {
       tenantId,
       idOrPercent,
       now: context.now,

@@ -57,7 +57,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .command('revoke <id>')
     .description('Make a key invalid, for good. A running server refuses it within two seconds.');
   act<object, [string]>(revoke, async (context, _, id) => {
-    const revoked = await revokeKey(await context.storeToWrite(), {
+    const revoked = await revokeKey(await context.storeToChange(), {
       id,
       tenantId: context.config.tenant ?? null,
       now: context.now,

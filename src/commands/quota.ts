@@ -67,7 +67,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .description('Remove the quota of --tenant, or without it, the default.');
   act(unset, async (context) => {
     const tenantId = context.config.tenant ?? '';
-    const before = await unsetQuota(await context.storeToWrite(), tenantId, context.now);
+    const before = await unsetQuota(await context.storeToChange(), tenantId, context.now);
     return context.print({
       data: quotaJson(tenantId, { events: null, bytes: null }),
       rows: [],

@@ -21,7 +21,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
         'it proves the figures of all tenants at once; leave it out',
       );
     }
-    const store = options.repair ? await context.storeToWrite() : await context.store();
+    const store = options.repair ? await context.storeToChange() : await context.store();
     if (options.dryRun) {
       const repairs = await planRepairs(store);
       await context.print(repairReport(repairs, true));

@@ -1,8 +1,11 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { accessSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
 import { LAYOUT_VERSION } from './schema.ts';
+
+/** What tells a data directory from any other. */
+const FILE = 'infrasage.json';
 
 /**
  * What wrote a data directory, kept beside the data as infrasage.json, since an
@@ -38,6 +41,16 @@ export function assertReadable(dataDir: string, engine: string): void {
       `the data directory ${dataDir} was written by engine ${found.engine}, which is newer than this one, ${engine}`,
       { hint },
     );
+  }
+}
+
+/** Whether there is a data directory; also where it cannot be looked into, which opening it explains. */
+export function isMade(dataDir: string): boolean {
+  try {
+    accessSync(join(dataDir, FILE));
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && 'code' in error && error.code === 'ENOENT');
   }
 }
 
@@ -84,7 +97,7 @@ export function recordMigration(dataDir: string, database: string, program: stri
 /** Replaces the file as a whole. */
 function writeVersions(dataDir: string, after: Versions): void {
   if (JSON.stringify(readVersions(dataDir)) === JSON.stringify(after)) return;
-  const path = join(dataDir, 'infrasage.json');
+  const path = join(dataDir, FILE);
   writeFileSync(`${path}.new`, `${JSON.stringify(after, null, 2)}\n`, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
 }
@@ -92,14 +105,14 @@ function writeVersions(dataDir: string, after: Versions): void {
 function readVersions(dataDir: string): Versions | undefined {
   let text: string;
   try {
-    text = readFileSync(join(dataDir, 'infrasage.json'), 'utf8');
+    text = readFileSync(join(dataDir, FILE), 'utf8');
   } catch {
     return undefined;
   }
   try {
     return versions.parse(JSON.parse(text));
   } catch (error) {
-    throw new InfrasageError(`${join(dataDir, 'infrasage.json')} is damaged`, {
+    throw new InfrasageError(`${join(dataDir, FILE)} is damaged`, {
       hint: 'restore it from a backup; without it the version of the data is not known',
       cause: error,
     });

@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { InfrasageError } from '../errors.ts';
+import { isMade } from './data-dir.ts';
 import { DirectoryInUse, type Holder, holderOf } from './lock.ts';
 import { connectShared } from './socket-client.ts';
 import type { Store } from './store.ts';
@@ -12,13 +13,10 @@ const PATIENCE = 30_000;
  * through that; else with the engine inside this process, which is loaded
  * only then.
  * @param options.command what this process runs, for others that find the directory in use
+ * @param options.create whether a directory that is not there is made; else that is an error, and nothing is made
  * @throws InfrasageError (exit 3) as openEmbedded
  */
-export async function openStore(options: {
-  dataDir: string;
-  database: string;
-  command: string;
-}): Promise<Store> {
+export async function openStore(options: Opening): Promise<Store> {
   const start = performance.now();
   for (;;) {
     const shared = await connectShared(options);
@@ -30,14 +28,23 @@ export async function openStore(options: {
   }
 }
 
-/** The store, or who has it and is going to share it or has just ceased to. */
-async function openAlone(options: {
+interface Opening {
   dataDir: string;
   database: string;
   command: string;
-}): Promise<Store | Holder> {
-  const holder = holderOf(options.dataDir);
+  create?: boolean;
+}
+
+/** The store, or who has it and is going to share it or has just ceased to. */
+async function openAlone({ create = false, ...options }: Opening): Promise<Store | Holder> {
+  const { dataDir } = options;
+  const holder = holderOf(dataDir);
   if (holder?.shares) return holder;
+  if (!create && !isMade(dataDir)) {
+    throw new InfrasageError(`there is no infrasage data in ${dataDir}`, {
+      hint: 'infrasage init makes a data directory, and so does the first ingest; or give another --data-dir',
+    });
+  }
   const { openEmbedded } = await import('./embedded.ts');
   try {
     return await openEmbedded(options);
