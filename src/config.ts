@@ -158,6 +158,17 @@ function readServerAddress(flags: GlobalFlags, env: Io['env']): ServerAddress | 
   };
 }
 
+/** The variables that name a server, for another run of this program; for the embedded engine, none is named. */
+export function serverVariables(address: ServerAddress | undefined): Record<string, string> {
+  if (!address) return { INFRASAGE_CLICKHOUSE_URL: '' };
+  return {
+    INFRASAGE_CLICKHOUSE_URL: address.url.href,
+    INFRASAGE_CLICKHOUSE_USER: address.user,
+    INFRASAGE_CLICKHOUSE_PASSWORD: address.password,
+    INFRASAGE_RETRY_FOR: `${Math.ceil(address.retryForMs / 1000)}s`,
+  };
+}
+
 /** A part of a URL as it was meant; what is no percent encoding was meant as it is. */
 function percentDecoded(text: string): string {
   try {

@@ -85,7 +85,7 @@ export class Context {
     if (!this.#store) {
       const { clickhouse, dataDir, database } = this.config;
       if (clickhouse) {
-        this.#store = await this.#openServer(clickhouse);
+        this.#store = await this.#openServer(clickhouse, { dataDir });
       } else {
         const { openStore } = await import('./store/open.ts');
         this.#store = await openStore({ dataDir, database, command: this.#command, create });
@@ -94,13 +94,21 @@ export class Context {
     return this.#store;
   }
 
-  async #openServer(address: ServerAddress): Promise<Store> {
+  /** A server on which only lines can be judged: its database is not touched. To be closed by who asks. */
+  serverToJudge(address: ServerAddress, dataDir: string): Promise<Store> {
+    return this.#openServer(address, { dataDir, migrate: false });
+  }
+
+  async #openServer(
+    address: ServerAddress,
+    { dataDir, migrate = true }: { dataDir: string; migrate?: boolean },
+  ): Promise<Store> {
     const { openServer } = await import('./store/server/server-store.ts');
-    const { dataDir, database } = this.config;
     return openServer({
       address,
       dataDir,
-      database,
+      database: this.config.database,
+      migrate,
       onWait: ({ message }) => void this.say(`${message}; trying again`).catch(() => {}),
     });
   }

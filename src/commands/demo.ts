@@ -1,10 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { serverVariables } from '../config.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitStatus } from '../errors.ts';
 import { write } from '../io.ts';
+import { dropDatabase } from '../store/server/server-store.ts';
 import { type CommandModule, examples } from './command.ts';
 
 /** The commands that the demo runs, as a person would type them. */
@@ -30,26 +33,31 @@ export const configure: CommandModule['configure'] = (command, act) => {
 };
 
 async function tour(context: Context, example: string): Promise<ExitStatus> {
+  const { clickhouse } = context.config;
   const dataDir = await mkdtemp(join(tmpdir(), 'infrasage-demo-'));
+  // A database of its own, so that no example is ever billed.
+  const database = clickhouse ? `infrasage_demo_${randomBytes(6).toString('hex')}` : 'infrasage';
   try {
     for (const line of TOUR) {
       await write(context.io.stdout, `\n$ infrasage ${line}\n`);
       const [words = '', file] = line.split(' < ');
       const stdin = file ? Readable.from([Buffer.from(example)]) : context.io.stdin;
-      const status = await context.runCommand(['--data-dir', dataDir, ...words.split(' ')], {
-        ...context.io,
-        stdin,
-      });
+      const status = await context.runCommand(
+        ['--data-dir', dataDir, '--database', database, ...words.split(' ')],
+        { ...context.io, stdin, env: { ...context.io.env, ...serverVariables(clickhouse) } },
+      );
       if (status !== EXIT.ok) return status;
     }
+    const place = clickhouse ? 'database' : 'data directory';
     await write(
       context.io.stdout,
-      '\nThat ran on example events in a temporary data directory, now removed. With your own:\n' +
+      `\nThat ran on example events in a temporary ${place}, now removed. With your own:\n` +
         '  npx infrasage demo --events > events.ndjson   (or take any NDJSON of yours)\n' +
         '  npx infrasage ingest < events.ndjson\n',
     );
     return EXIT.ok;
   } finally {
+    if (clickhouse) await dropDatabase(clickhouse, database);
     await rm(dataDir, { recursive: true, force: true });
   }
 }

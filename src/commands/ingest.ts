@@ -106,8 +106,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
       });
     let summary: IngestSummary;
     try {
-      // Validation needs the engine but none of its data: a dry run touches no data directory.
-      summary = options.dryRun ? await withTemporaryStore(run) : await run(await context.storeToWrite());
+      // Validation needs the engine but none of its data: a dry run touches no data directory, and no table.
+      summary = options.dryRun
+        ? await withTemporaryStore(context, run)
+        : await run(await context.storeToWrite());
     } finally {
       progress.stop();
       interrupt.dispose();

@@ -10,7 +10,7 @@ import {
 import type { ServerAddress } from '../../config.ts';
 import { InfrasageError } from '../../errors.ts';
 import { quoted } from '../landing.ts';
-import type { Params } from '../store.ts';
+import type { Params, Retries } from '../store.ts';
 import { mayPass, Refused, serverFailure } from './failure.ts';
 import { type Patience, persist } from './retry.ts';
 
@@ -55,11 +55,22 @@ export class Connection {
   readonly address: ServerAddress;
   readonly patience: Patience;
   readonly #client: ClickHouseClient;
+  /** Whether nothing has worked since something failed that is waited for. */
+  #waiting = false;
 
-  /** @throws InfrasageError (exit 3) where the file of certificates cannot be read */
-  constructor(address: ServerAddress, patience: Patience) {
+  /**
+   * @param onWait told of the first failure that is waited for, each time the server has not answered
+   * @throws InfrasageError (exit 3) where the file of certificates cannot be read
+   */
+  constructor(address: ServerAddress, again: Retries, onWait: (failure: InfrasageError) => void) {
     this.address = address;
-    this.patience = patience;
+    this.patience = {
+      ...again,
+      onWait: (failure) => {
+        if (!this.#waiting) onWait(serverFailure(failure, address));
+        this.#waiting = true;
+      },
+    };
     const { url, user, password, caFile } = address;
     this.#client = createClient({
       url: url.origin,
@@ -114,6 +125,7 @@ export class Connection {
     });
     const answer = await text(stream);
     const code = response_headers['x-clickhouse-exception-code'];
+    this.#waiting = false;
     if (http_status_code === 200 && code === undefined) return answer;
     throw new Refused(http_status_code, typeof code === 'string' ? code : codeIn(answer), answer.trim());
   }

@@ -93,6 +93,8 @@ export function serverFailure(error: unknown, { url, user, caFile }: ServerAddre
       : new InfrasageError(words, { hint, cause: error });
   }
   if (!(error instanceof Error)) return new InfrasageError(`${at} failed`, { cause: error });
+  // A spool file that cannot be read.
+  if ('path' in error) return storeFailure(error);
   const errno = errnoOf(error);
   if (errno === 'ENOTFOUND') {
     return new InfrasageError(`there is no host ${url.hostname}`, {

@@ -6,7 +6,7 @@ const PAUSE = { first: 50, most: 2_000 };
 
 /** How long to try again, and who is told that it is being tried. */
 export interface Patience extends Retries {
-  /** Told of the first failure that is worth waiting for. */
+  /** Told of a failure that is waited for. */
   onWait: (failure: Error) => void;
 }
 
@@ -40,7 +40,7 @@ export async function persist<T>(
       first ??= performance.now();
       const pause = pauseMs(tries);
       if (performance.now() + pause - first > forMs) throw error;
-      if (tries === 0) onWait(error);
+      onWait(error);
       await wait(pause);
     }
   }

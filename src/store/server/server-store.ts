@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { z } from 'zod';
 import type { ServerAddress } from '../../config.ts';
+import type { InfrasageError } from '../../errors.ts';
 import { prepareDirectory } from '../directory.ts';
 import { DISK_FULL } from '../failure.ts';
 import { landingSelect, ONE_BLOCK } from '../landing.ts';
@@ -9,6 +10,7 @@ import { type LockMode, type NamedLock, withLock } from '../named-locks.ts';
 import { parseSql } from '../schema.ts';
 import {
   type LandingBatch,
+  NO_RETRIES,
   type Params,
   type Retries,
   type Store,
@@ -41,8 +43,8 @@ export interface ServerOptions {
   database: string;
   /** Where batches are spooled, in a folder a server and database. */
   dataDir: string;
-  /** Told of the first failure that is waited for. */
-  onWait: (failure: Error) => void;
+  /** Told of the first failure that is waited for, each time the server has not answered. */
+  onWait: (failure: InfrasageError) => void;
   /** Whether the schema is brought up to date; without it, only judgeBatch works. Default true. */
   migrate?: boolean;
 }
@@ -59,10 +61,7 @@ export async function openServer({
   migrate = true,
 }: ServerOptions): Promise<Store> {
   const spoolDir = prepareDirectory(dataDir, 'servers', folderOf(address), database);
-  const connection = new Connection(address, {
-    ...retries(address.retryForMs, Math.random),
-    onWait: (failure) => onWait(serverFailure(failure, address)),
-  });
+  const connection = new Connection(address, retries(address.retryForMs, Math.random), onWait);
   try {
     const engineVersion = await engineOf(connection);
     const store = new ServerStore(connection, { database, engineVersion, spoolDir });
@@ -71,6 +70,19 @@ export async function openServer({
   } catch (error) {
     await connection.close();
     throw error;
+  }
+}
+
+/**
+ * Removes a database that was made for one run.
+ * @throws InfrasageError (exit 3)
+ */
+export async function dropDatabase(address: ServerAddress, database: string): Promise<void> {
+  const connection = new Connection(address, NO_RETRIES, () => {});
+  try {
+    await connection.run({ sql: `DROP DATABASE IF EXISTS \`${database}\` SYNC` });
+  } finally {
+    await connection.close();
   }
 }
 
