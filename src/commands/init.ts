@@ -1,19 +1,34 @@
-import { usageError } from '../errors.ts';
+import { EXIT, usageError } from '../errors.ts';
+import { write } from '../io.ts';
 import { parseSpan } from '../period.ts';
+import { grantsSql, schemaSql } from '../store/server/printed.ts';
 import { rawRetention, setRawRetention } from '../verify/retention.ts';
 import { type CommandModule, examples } from './command.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
-  command.option(
-    '--raw-retention <span>',
-    'remove events and dead letters so long after they were ingested, e.g. 90d; what is metered stays; off keeps them',
-  );
+  command
+    .option(
+      '--raw-retention <span>',
+      'remove events and dead letters so long after they were ingested, e.g. 90d; what is metered stays; off keeps them',
+    )
+    .option('--print-sql', 'print the whole schema of a server as SQL, and change nothing')
+    .option('--print-grants', 'print what the user of a server must be granted, and change nothing');
   examples(command, [
     'infrasage init',
     'infrasage init --data-dir /var/lib/infrasage',
     'infrasage init --raw-retention 90d',
+    'infrasage init --clickhouse http://localhost:8123',
+    'infrasage init --print-grants --clickhouse http://meter@localhost:8123',
   ]);
-  act<{ rawRetention?: string }>(command, async (context, options) => {
+  act<{ rawRetention?: string; printSql?: boolean; printGrants?: boolean }>(command, async (context, options) => {
+    const { printSql, printGrants } = options;
+    if (printSql && printGrants) throw usageError('--print-sql and --print-grants do not go together');
+    if (printSql || printGrants) {
+      const { clickhouse, database } = context.config;
+      const user = clickhouse?.user ?? 'infrasage';
+      await write(context.io.stdout, printSql ? schemaSql(database) : grantsSql(database, user));
+      return EXIT.ok;
+    }
     const wanted = options.rawRetention === undefined ? undefined : parseRetention(options.rawRetention);
     const store = await context.storeToWrite();
     if (wanted !== undefined) await setRawRetention(store, wanted, context.now);

@@ -57,6 +57,23 @@ export async function bringUpToDate(store: Store): Promise<void> {
   }
 }
 
+/**
+ * The statements that bring an empty database to this program's schema, for those who apply them themselves.
+ * @param before statements that go first
+ */
+export function schemaStatements(before: readonly string[]): string[] {
+  const known = [...migrations(), ...views().map((view) => ({ ...view, version: 0 }))];
+  const rows = known.map(({ version, name, checksum }) => `(${version}, '${name}', '${checksum}', '')`);
+  return [
+    'CREATE DATABASE IF NOT EXISTS {{db}}',
+    ...before,
+    LEDGER,
+    ...migrations().flatMap(({ statements }) => statements),
+    ...views().map(({ create }) => create),
+    `INSERT INTO {{db}}.infrasage_migrations (version, name, checksum, engine_version) VALUES\n${rows.join(',\n')}`,
+  ];
+}
+
 /** Whether a database has this program's schema: one query. Fails where there is no schema at all. */
 export async function isUpToDate(store: Store): Promise<boolean> {
   const applied = await appliedFiles(store);

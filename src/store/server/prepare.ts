@@ -5,6 +5,7 @@ import { lockTables } from '../schema.ts';
 import type { Store } from '../store.ts';
 import type { Connection } from './connection.ts';
 import { CODE, codeOf } from './failure.ts';
+import { assertGranted } from './grants.ts';
 import { parseRows } from './row-locks.ts';
 
 /** Some functions and settings that the schema uses came with this version. */
@@ -33,14 +34,19 @@ export async function engineOf(connection: Connection): Promise<string> {
  * Brings a database of a server to this program's schema, which takes one query where it is there already.
  * @throws InfrasageError (exit 3) where a newer program has changed it, or a grant is missing
  */
-export async function migrateServer(store: Store): Promise<void> {
+export async function migrateServer(store: Store, connection: Connection): Promise<void> {
+  let there = true;
   try {
     if (await isUpToDate(store)) return;
   } catch (error) {
     const code = codeOf(error);
-    if (code !== CODE.unknownDatabase && code !== CODE.unknownTable) throw error;
-    if (code === CODE.unknownDatabase) await store.command('CREATE DATABASE IF NOT EXISTS {{db}}');
+    there = code !== CODE.unknownDatabase;
+    if (![CODE.unknownDatabase, CODE.unknownTable, CODE.noAccess].some((known) => known === code))
+      throw error;
   }
+  // First of all, so that nothing is half made.
+  await assertGranted(connection, store.database, 'prepare');
+  if (!there) await store.command('CREATE DATABASE IF NOT EXISTS {{db}}');
   for (const statement of lockTables()) await store.command(statement);
   await store.exclusively('schema', () => bringUpToDate(store));
 }

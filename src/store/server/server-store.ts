@@ -20,6 +20,7 @@ import {
 } from '../store.ts';
 import { Connection } from './connection.ts';
 import { mayPass, Refused, serverFailure } from './failure.ts';
+import { assertGranted } from './grants.ts';
 import { ProcessLocks } from './locks.ts';
 import { engineOf, migrateServer } from './prepare.ts';
 import { persist, retries } from './retry.ts';
@@ -65,7 +66,7 @@ export async function openServer({
   try {
     const engineVersion = await engineOf(connection);
     const store = new ServerStore(connection, { database, engineVersion, spoolDir });
-    if (migrate) await migrateServer(store);
+    if (migrate) await migrateServer(store, connection);
     return store;
   } catch (error) {
     await connection.close();
@@ -109,7 +110,9 @@ class ServerStore implements Store {
     this.retries = connection.patience;
     this.#connection = connection;
     this.#db = `\`${database}\``;
-    this.#session = new Session(connection, this.#db, randomUUID());
+    this.#session = new Session(connection, this.#db, randomUUID(), () =>
+      assertGranted(connection, database, 'write'),
+    );
     this.#rowLocks = new RowLocks(connection, this.#db, this.#session, randomUUID);
     this.#locks = new ProcessLocks(this.#rowLocks);
   }

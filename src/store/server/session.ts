@@ -18,15 +18,18 @@ export class Session {
   readonly id: string;
   readonly #connection: Connection;
   readonly #db: string;
+  readonly #mayBegin: () => Promise<void>;
   #begun: Promise<void> | undefined;
   #version = 0;
   #renewing: NodeJS.Timeout | undefined;
   #renewal: Promise<unknown> = Promise.resolve();
 
-  constructor(connection: Connection, db: string, id: string) {
+  /** @param mayBegin rejects where what a process with locks does is not allowed */
+  constructor(connection: Connection, db: string, id: string, mayBegin: () => Promise<void>) {
     this.#connection = connection;
     this.#db = db;
     this.id = id;
+    this.#mayBegin = mayBegin;
   }
 
   /** Begins with the first lock. */
@@ -39,6 +42,7 @@ export class Session {
   }
 
   async #begin(): Promise<void> {
+    await this.#mayBegin();
     await this.#renew();
     this.#renewing = setInterval(() => {
       // A failure shows in what needs the session; the next renewal may work.

@@ -1,0 +1,74 @@
+import { z } from 'zod';
+import { InfrasageError } from '../../errors.ts';
+import type { Connection } from './connection.ts';
+import { parseRows } from './row-locks.ts';
+
+/** What a user must be allowed: privileges, and on what. */
+interface Grant {
+  privileges: readonly string[];
+  on: string;
+}
+
+/** What reports need. */
+const TO_READ = ['SELECT'];
+/** What writing, settling and repairing need beside. */
+const TO_WRITE = ['INSERT', 'ALTER DELETE'];
+/** What making the schema, and changing it with a later version, needs beside. */
+const TO_PREPARE = ['CREATE DATABASE', 'CREATE TABLE', 'CREATE VIEW', 'ALTER TABLE', 'ALTER VIEW'];
+
+const ENGINES = ['MergeTree', 'ReplacingMergeTree', '`Null`', 'Memory'];
+
+/** For those who only read, write, or also make the schema. */
+export type Purpose = 'write' | 'prepare';
+
+function grantsFor(database: string, purpose: Purpose): Grant[] {
+  const prepare = purpose === 'prepare';
+  return [
+    { privileges: [...TO_READ, ...TO_WRITE, ...(prepare ? TO_PREPARE : [])], on: `\`${database}\`.*` },
+    // To end what an interrupted process has begun, and not to change rows on a disk that is full.
+    { privileges: ['SELECT'], on: 'system.processes' },
+    { privileges: ['SELECT'], on: 'system.disks' },
+    // For the metrics of serve.
+    { privileges: ['SELECT'], on: 'system.parts' },
+    ...(prepare ? ENGINES.map((engine) => ({ privileges: ['TABLE ENGINE'], on: engine })) : []),
+    // For dry runs.
+    ...(prepare ? [{ privileges: ['CREATE TEMPORARY TABLE'], on: '*.*' }] : []),
+  ];
+}
+
+/** The statements that allow a user everything that infrasage does with a database. */
+export function grantStatements(database: string, user: string): string[] {
+  return grantsFor(database, 'prepare').map((grant) => statementOf(grant, user));
+}
+
+function statementOf({ privileges, on }: Grant, user: string): string {
+  return `GRANT ${privileges.join(', ')} ON ${on} TO \`${user}\``;
+}
+
+/**
+ * Sees to it that nothing is begun that a missing grant would leave half done.
+ * @throws InfrasageError (exit 3) that names each grant that is missing
+ */
+export async function assertGranted(
+  connection: Connection,
+  database: string,
+  purpose: Purpose,
+): Promise<void> {
+  const wanted = grantsFor(database, purpose).flatMap(({ privileges, on }) =>
+    privileges.map((privilege) => ({ privileges: [privilege], on })),
+  );
+  const missing: Grant[] = [];
+  await Promise.all(
+    wanted.map(async (grant) => {
+      const answer = await connection.run({ sql: `CHECK GRANT ${grant.privileges.join()} ON ${grant.on}` });
+      const [row] = z.array(z.object({ result: z.coerce.number() })).parse(parseRows(answer));
+      if (row?.result !== 1) missing.push(grant);
+    }),
+  );
+  if (missing.length === 0) return;
+  const { user } = connection.address;
+  const words = wanted.filter((grant) => missing.includes(grant)).map((grant) => statementOf(grant, user));
+  throw new InfrasageError(`the user ${user} lacks grants on the ClickHouse server: ${words.join('; ')}`, {
+    hint: 'an administrator of the server can run these; infrasage init --print-grants prints all',
+  });
+}
