@@ -105,7 +105,7 @@ let app: App;
 let apiKey: string;
 
 beforeAll(async () => {
-  box = sandbox();
+  box = sandbox({ initialised: true });
   const events = [
     ...Array.from({ length: 3 }, (_, i) => ({ tenant_id: OWN, service_id: `acme-checkout-${i}` })),
     ...Array.from({ length: 4 }, (_, i) => ({ tenant_id: FOREIGN, service_id: `globex-reactor-${i}` })),

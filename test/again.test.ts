@@ -8,7 +8,7 @@ import { event, generated, lines } from './helpers/events.ts';
 
 let box: Sandbox;
 beforeEach(() => {
-  box = sandbox();
+  box = sandbox({ initialised: true });
 });
 afterEach(() => box.remove());
 

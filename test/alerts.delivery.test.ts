@@ -228,7 +228,7 @@ it('a channel that never answers holds up neither the others nor the ingest', as
   expect(ended).toBe(0);
   expect(stdout).toContain('90 accepted');
   expect(stderr).toMatch(/1 message is not delivered \(slack: .*time.*\)/);
-}, 30_000);
+});
 
 it('two checks at once send one message', async () => {
   await alertsAt([80], ['--email', 'ops@acme.example']);

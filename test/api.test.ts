@@ -40,7 +40,7 @@ const printed: Record<string, UsageJson> = {};
 let bill: Record<string, unknown>;
 
 beforeAll(async () => {
-  box = sandbox();
+  box = sandbox({ initialised: true });
   const events = EVENTS.flatMap(([service_id, event_type, timestamp, count]) =>
     Array<string>(count).fill(event({ service_id, event_type, timestamp })),
   );

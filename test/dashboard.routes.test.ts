@@ -21,7 +21,7 @@ const EVENTS = [
 const PERIOD = 'since=2024-02-28T00:00:00Z&until=2024-03-01T00:00:00Z';
 
 beforeAll(async () => {
-  box = sandbox();
+  box = sandbox({ initialised: true });
   const good = EVENTS.flatMap(([event_type, timestamp, count]) =>
     Array<string>(count).fill(event({ event_type, timestamp })),
   );

@@ -109,7 +109,7 @@ async function clean({ page, requests, faults }: Watched): Promise<void> {
 describe.skipIf(NO_BROWSER)('the dashboard, in Chromium', () => {
   beforeAll(async () => {
     browser = await openBrowser();
-    box = sandbox();
+    box = sandbox({ initialised: true });
     const { status } = await box.run(['ingest'], { stdin: lines(...events()) });
     expect(status).toBe(0);
     const acme = ['--tenant', 'acme-corp'];

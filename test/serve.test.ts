@@ -35,7 +35,7 @@ describe('serve', () => {
   }
 
   beforeAll(async () => {
-    box = sandbox();
+    box = sandbox({ initialised: true });
     const events = ['payment-api', 'payment-api', 'checkout-api'].map((service_id) =>
       event({ service_id, timestamp: '2026-04-02T03:04:05Z' }),
     );

@@ -30,7 +30,7 @@ let log: () => string;
 let byKey: App;
 
 beforeAll(async () => {
-  box = sandbox();
+  box = sandbox({ initialised: true });
   store = await openStore(box.dataDir);
   ({ app, log } = await server(store, { tokens: NAMES }));
   ({ app: byKey } = await server(store, {

@@ -5,7 +5,7 @@ import { event, lines } from './helpers/events.ts';
 
 let box: Sandbox;
 beforeEach(async () => {
-  box = sandbox();
+  box = sandbox({ initialised: true });
   const good = Array.from({ length: 40 }, (_, i) =>
     event({ service_id: `service-${i}`, timestamp: `2024-02-28T1${i % 4}:00:00Z` }),
   );
