@@ -75,7 +75,12 @@ it.skipIf(process.platform !== 'linux')(
 
 it('does not take a schema for known of which a change was begun and not finished', async () => {
   const written = (schema?: string) =>
-    recordVersions(box.folder, { engine: '26.7.2.1', database: 'usage', ...(schema ? { schema } : {}) });
+    recordVersions(box.folder, {
+      engine: '26.7.2.1',
+      package: 'chdb 3.4.0',
+      database: 'usage',
+      ...(schema ? { schema } : {}),
+    });
   written('before');
   const store: Pick<Store, 'database' | 'command'> = {
     database: 'usage',

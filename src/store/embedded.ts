@@ -1,10 +1,11 @@
 import { rmSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type ClickHouseClient, createClient } from '@clickhouse/client';
 import { z } from 'zod';
 import { InfrasageError, usageError } from '../errors.ts';
-import { assertReadable, recordVersions } from './data-dir.ts';
+import { assertReadable, type IdleEngine, recordVersions } from './data-dir.ts';
 import { prepareDirectory } from './directory.ts';
 import { DISK_FULL, storeFailure } from './failure.ts';
 import { landingSelect, linesOf, ONE_BLOCK, quoted } from './landing.ts';
@@ -27,6 +28,8 @@ const MAX_STATEMENT = 64 * 1024 * 1024;
 
 /** Free bytes below which no stored rows are changed. */
 const MUTATION_ROOM = 8 * 1024 * 1024;
+
+const require = createRequire(import.meta.url);
 
 /** A store whose engine runs in this process, and so has all of its databases. */
 export interface EmbeddedStore extends Store, EmbeddedDatabase {
@@ -66,30 +69,53 @@ export async function openEmbedded({
   process.umask(0o077);
   prepare(dataDir, database);
   const engine = await loadEngine();
-  assertReadable(dataDir, engine.version);
+  const known = assertReadable(dataDir, engine);
   const lock = takeLock(dataDir, { command, shares });
-  const clients: ClickHouseClient[] = [];
+  const sessions = new Sessions(dataDir, () => openSession(engine, dataDir), lock.release);
   try {
-    for (let i = 0; i <= WRITERS; i++) {
-      const client = connect(engine, dataDir);
-      clients.push(client);
-      await client.command({ query: `SET max_query_size = ${MAX_STATEMENT}` });
-    }
-    return await openDatabase(database, new Sessions(dataDir, engine.version, clients, lock.release));
+    const version = known ?? (await versionOf(await sessions.main()));
+    return await openDatabase(database, sessions, { package: engine.package, version });
   } catch (error) {
-    await Promise.all(clients.map((client) => client.close()));
-    lock.release();
+    await sessions.close();
     throw connectionFailure(error, dataDir);
   }
 }
 
-async function openDatabase(database: string, sessions: Sessions): Promise<DatabaseStore> {
-  const { dataDir, engineVersion: engine } = sessions;
-  const store = new DatabaseStore(database, sessions);
-  recordVersions(dataDir, { engine, database });
+/** What runs, and what it came in. */
+interface EngineBuild {
+  package: string;
+  version: string;
+}
+
+async function openDatabase(
+  database: string,
+  sessions: Sessions,
+  build: EngineBuild,
+): Promise<DatabaseStore> {
+  const { dataDir } = sessions;
+  const store = new DatabaseStore(database, sessions, build);
+  const writer = { engine: build.version, package: build.package, database };
+  recordVersions(dataDir, writer);
   const schema = await migrate(store, dataDir);
-  recordVersions(dataDir, { engine, database, schema });
+  recordVersions(dataDir, { ...writer, schema });
   return store;
+}
+
+async function openSession(engine: Engine, dataDir: string): Promise<ClickHouseClient> {
+  const client = connect(engine, dataDir);
+  try {
+    await client.command({ query: `SET max_query_size = ${MAX_STATEMENT}` });
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+  return client;
+}
+
+async function versionOf(client: ClickHouseClient): Promise<string> {
+  const result = await client.query({ query: 'SELECT version() AS version', format: 'JSONEachRow' });
+  const [row] = z.tuple([z.object({ version: z.string() })]).parse(await result.json());
+  return row.version;
 }
 
 function connect(engine: Engine, dataDir: string): ClickHouseClient {
@@ -108,32 +134,28 @@ function connect(engine: Engine, dataDir: string): ClickHouseClient {
   }
 }
 
-/** The engine's sessions on a data directory, which its databases have in common. */
+/** The engine's sessions on a data directory, which its databases have in common; each is opened when it is first used. */
 class Sessions {
   readonly dataDir: string;
-  readonly engineVersion: string;
-  readonly main: ClickHouseClient;
-  readonly writers: Pool<ClickHouseClient>;
+  readonly writers = new Pool(WRITERS, () => this.#opened());
   readonly locks = new NamedLocks();
   readonly databases = new Map<string, Promise<DatabaseStore>>();
-  readonly #clients: readonly ClickHouseClient[];
+  readonly #open: () => Promise<ClickHouseClient>;
   readonly #release: () => void;
+  readonly #clients: ClickHouseClient[] = [];
+  #main: Promise<ClickHouseClient> | undefined;
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor(
-    dataDir: string,
-    engineVersion: string,
-    clients: readonly ClickHouseClient[],
-    release: () => void,
-  ) {
-    const [main, ...writers] = clients;
-    if (!main) throw new Error('a store needs a session');
+  constructor(dataDir: string, open: () => Promise<ClickHouseClient>, release: () => void) {
     this.dataDir = dataDir;
-    this.engineVersion = engineVersion;
-    this.main = main;
-    this.writers = new Pool(writers);
-    this.#clients = clients;
+    this.#open = open;
     this.#release = release;
+  }
+
+  /** The session of everything but batches. */
+  main(): Promise<ClickHouseClient> {
+    this.#main ??= this.#opened();
+    return this.#main;
   }
 
   async run<T>(statement: () => Promise<T>): Promise<T> {
@@ -154,6 +176,12 @@ class Sessions {
     for (const client of this.#clients) await client.close();
     this.#release();
   }
+
+  async #opened(): Promise<ClickHouseClient> {
+    const client = await this.#open();
+    this.#clients.push(client);
+    return client;
+  }
 }
 
 class DatabaseStore implements EmbeddedStore {
@@ -165,10 +193,12 @@ class DatabaseStore implements EmbeddedStore {
   readonly manyHosts = false;
   readonly retries = NO_RETRIES;
   readonly #sessions: Sessions;
+  readonly #build: EngineBuild;
 
-  constructor(database: string, sessions: Sessions) {
+  constructor(database: string, sessions: Sessions, build: EngineBuild) {
     this.database = database;
-    this.engineVersion = sessions.engineVersion;
+    this.engineVersion = build.version;
+    this.#build = build;
     this.spoolDir = join(sessions.dataDir, 'spool', database);
     this.#sessions = sessions;
   }
@@ -178,7 +208,7 @@ class DatabaseStore implements EmbeddedStore {
     const { databases, dataDir } = this.#sessions;
     const open = async () => {
       prepare(dataDir, database);
-      return openDatabase(database, this.#sessions);
+      return openDatabase(database, this.#sessions, this.#build);
     };
     const opened = databases.get(database) ?? open();
     databases.set(database, opened);
@@ -188,8 +218,9 @@ class DatabaseStore implements EmbeddedStore {
   }
 
   async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {
+    const session = await this.#sessions.main();
     const result = await this.#sessions.run(() =>
-      this.#sessions.main.query({
+      session.query({
         query: `${this.#named(sql)}\nSETTINGS output_format_json_quote_64bit_integers = 1`,
         format: 'JSONEachRow',
         query_params: params,
@@ -199,9 +230,8 @@ class DatabaseStore implements EmbeddedStore {
   }
 
   async command(sql: string, params: Params = {}): Promise<void> {
-    await this.#sessions.run(() =>
-      this.#sessions.main.command({ query: this.#named(sql), query_params: params }),
-    );
+    const session = await this.#sessions.main();
+    await this.#sessions.run(() => session.command({ query: this.#named(sql), query_params: params }));
   }
 
   async mutate(sql: string, params: Params = {}): Promise<void> {
@@ -271,8 +301,7 @@ class DatabaseStore implements EmbeddedStore {
 
 type DriverConnection = Required<NonNullable<Parameters<typeof createClient>[0]>>['connection'];
 
-interface Engine {
-  version: string;
+interface Engine extends IdleEngine {
   connect(path: string): DriverConnection;
 }
 
@@ -283,9 +312,11 @@ async function loadEngine(): Promise<Engine> {
   try {
     const { version } = await import('chdb');
     const { createChdbConnection } = await import('chdb/connection');
+    const { version: release } = z.object({ version: z.string() }).parse(require('chdb/package.json'));
     return {
+      package: `chdb ${release}`,
       // The binding hands the version over with quotes around it.
-      version: String(version().libchdb).replaceAll('"', ''),
+      version: () => String(version().libchdb).replaceAll('"', ''),
       // The binding carries its own copy of the driver's types, equal but for a private field.
       connect: (path) => createChdbConnection({ path }) as unknown as DriverConnection,
     };

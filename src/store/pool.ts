@@ -1,16 +1,29 @@
-/** Things that one user at a time may have; who comes when all are taken waits in line. */
+/** Things that one user at a time may have, made as they are first needed; who comes when all are taken waits in line. */
 export class Pool<T> {
-  readonly #idle: T[];
-  readonly #waiting: ((thing: T) => void)[] = [];
+  readonly #most: number;
+  readonly #make: () => Promise<T>;
+  #made = 0;
+  readonly #idle: T[] = [];
+  readonly #waiting: ((thing: T | Promise<T>) => void)[] = [];
 
-  constructor(things: readonly T[]) {
-    this.#idle = [...things];
+  constructor(most: number, make: () => Promise<T>) {
+    this.#most = most;
+    this.#make = make;
   }
 
-  take(): Promise<T> {
+  async take(): Promise<T> {
     const thing = this.#idle.pop();
-    if (thing !== undefined) return Promise.resolve(thing);
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    if (thing !== undefined) return thing;
+    if (this.#made === this.#most) return new Promise((resolve) => this.#waiting.push(resolve));
+    this.#made += 1;
+    try {
+      return await this.#make();
+    } catch (error) {
+      this.#made -= 1;
+      // Whoever waits for this one tries for itself.
+      this.#waiting.shift()?.(this.take());
+      throw error;
+    }
   }
 
   give(thing: T): void {
