@@ -20,45 +20,48 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage init --clickhouse http://localhost:8123',
     'infrasage init --print-grants --clickhouse http://meter@localhost:8123',
   ]);
-  act<{ rawRetention?: string; printSql?: boolean; printGrants?: boolean }>(command, async (context, options) => {
-    const { printSql, printGrants } = options;
-    if (printSql && printGrants) throw usageError('--print-sql and --print-grants do not go together');
-    if (printSql || printGrants) {
-      const { clickhouse, database } = context.config;
-      const user = clickhouse?.user ?? 'infrasage';
-      await write(context.io.stdout, printSql ? schemaSql(database) : grantsSql(database, user));
-      return EXIT.ok;
-    }
-    const wanted = options.rawRetention === undefined ? undefined : parseRetention(options.rawRetention);
-    const store = await context.storeToWrite();
-    if (wanted !== undefined) await setRawRetention(store, wanted, context.now);
-    const { clickhouse, dataDir } = context.config;
-    const data = {
-      ...(clickhouse ? { server: clickhouse.url.href } : { data_dir: dataDir }),
-      database: store.database,
-      engine_version: store.engineVersion,
-      raw_retention_seconds: await rawRetention(store),
-    };
-    return context.print({
-      data,
-      rows: [data],
-      columns: [
-        clickhouse
-          ? { key: 'server', title: 'Server', kind: 'text' }
-          : { key: 'data_dir', title: 'Data directory', kind: 'text' },
-        { key: 'database', title: 'Database', kind: 'text' },
-        { key: 'engine_version', title: 'Engine', kind: 'text' },
-      ],
-      notes: [
-        ...(data.raw_retention_seconds === null
-          ? []
-          : [
-              `Raw rows are kept for ${data.raw_retention_seconds / DAY} days after they were ingested; what is metered stays.`,
-            ]),
-        'Ready. Next: infrasage ingest < events.ndjson',
-      ],
-    });
-  });
+  act<{ rawRetention?: string; printSql?: boolean; printGrants?: boolean }>(
+    command,
+    async (context, options) => {
+      const { printSql, printGrants } = options;
+      if (printSql && printGrants) throw usageError('--print-sql and --print-grants do not go together');
+      if (printSql || printGrants) {
+        const { clickhouse, database } = context.config;
+        const user = clickhouse?.user ?? 'infrasage';
+        await write(context.io.stdout, printSql ? schemaSql(database) : grantsSql(database, user));
+        return EXIT.ok;
+      }
+      const wanted = options.rawRetention === undefined ? undefined : parseRetention(options.rawRetention);
+      const store = wanted === undefined ? await context.store() : await context.storeToWrite();
+      if (wanted !== undefined) await setRawRetention(store, wanted, context.now);
+      const { clickhouse, dataDir } = context.config;
+      const data = {
+        ...(clickhouse ? { server: clickhouse.url.href } : { data_dir: dataDir }),
+        database: store.database,
+        engine_version: store.engineVersion,
+        raw_retention_seconds: await rawRetention(store),
+      };
+      return context.print({
+        data,
+        rows: [data],
+        columns: [
+          clickhouse
+            ? { key: 'server', title: 'Server', kind: 'text' }
+            : { key: 'data_dir', title: 'Data directory', kind: 'text' },
+          { key: 'database', title: 'Database', kind: 'text' },
+          { key: 'engine_version', title: 'Engine', kind: 'text' },
+        ],
+        notes: [
+          ...(data.raw_retention_seconds === null
+            ? []
+            : [
+                `Raw rows are kept for ${data.raw_retention_seconds / DAY} days after they were ingested; what is metered stays.`,
+              ]),
+          'Ready. Next: infrasage ingest < events.ndjson',
+        ],
+      });
+    },
+  );
 };
 
 const DAY = 86_400;
