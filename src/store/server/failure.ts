@@ -103,7 +103,8 @@ export function serverFailure(error: unknown, { url, user, caFile }: ServerAddre
     });
   }
   if (isTlsFailure(error)) {
-    return new InfrasageError(`no secure connection to ${at}: ${error.message}`, {
+    const reason = 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
+    return new InfrasageError(`no secure connection to ${at}: ${reason}`, {
       hint: caFile
         ? `check that INFRASAGE_CLICKHOUSE_CA_FILE (${caFile}) has the certificate it is signed with, and that it speaks TLS`
         : 'set INFRASAGE_CLICKHOUSE_CA_FILE to the certificate it is signed with, and check that it speaks TLS',
