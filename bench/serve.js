@@ -125,7 +125,9 @@ async function breakdown(dataDir, { rows, seconds }) {
   );
   await store.command('OPTIMIZE TABLE {{db}}.infrasage_usage_metering FINAL');
   await store.close();
-  print(`${hours * tenants * types.length} metering rows in ${((performance.now() - start) / 1000).toFixed(0)} s`);
+  print(
+    `${hours * tenants * types.length} metering rows in ${((performance.now() - start) / 1000).toFixed(0)} s`,
+  );
   const server = await serve(dataDir);
   const tokens = Array.from({ length: 20 }, (_, i) =>
     token(dataDir, 'viewer', `tenant-${String(i * 47).padStart(4, '0')}`),
@@ -148,7 +150,9 @@ async function breakdown(dataDir, { rows, seconds }) {
     });
     assertAnswered(result);
     const { p50, p99, max } = result.latency;
-    print(`breakdown since ${since}: ${result.requests.total} answers, p50 ${p50} ms, p99 ${p99} ms, most ${max} ms`);
+    print(
+      `breakdown since ${since}: ${result.requests.total} answers, p50 ${p50} ms, p99 ${p99} ms, most ${max} ms`,
+    );
   }
   await server.stop();
 }
@@ -182,7 +186,8 @@ async function sendAll({ origin }, token, bodies) {
           body,
           headers: { authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson' },
         });
-        if (![200, 207, 422].includes(response.status)) throw new Error(`${response.status} ${await response.text()}`);
+        if (![200, 207, 422].includes(response.status))
+          throw new Error(`${response.status} ${await response.text()}`);
         await response.arrayBuffer();
       }
     }),
@@ -208,10 +213,15 @@ async function batches(folder, { rounds }) {
     await sendAll(server, platform, bodies);
     const byHttp = performance.now() - begun;
     await server.stop();
-    const counted = [cli, dataDir].map((dir) => JSON.parse(run(dir, ['usage', '--since', '4w', '--json'])).total_events);
-    if (counted[0] !== counted[1]) throw new Error(`${counted[0]} events by the command, ${counted[1]} by HTTP`);
+    const counted = [cli, dataDir].map(
+      (dir) => JSON.parse(run(dir, ['usage', '--since', '4w', '--json'])).total_events,
+    );
+    if (counted[0] !== counted[1])
+      throw new Error(`${counted[0]} events by the command, ${counted[1]} by HTTP`);
     ratios.push(byCommand / byHttp);
-    print(`batches: command ${(byCommand / 1000).toFixed(2)} s, HTTP ${(byHttp / 1000).toFixed(2)} s, speed ${(byCommand / byHttp).toFixed(2)} of the command's`);
+    print(
+      `batches: command ${(byCommand / 1000).toFixed(2)} s, HTTP ${(byHttp / 1000).toFixed(2)} s, speed ${(byCommand / byHttp).toFixed(2)} of the command's`,
+    );
     for (const dir of [cli, dataDir]) rmSync(dir, { recursive: true });
   }
   print(`batches: median ${median(ratios).toFixed(2)}`);
