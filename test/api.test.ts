@@ -188,13 +188,18 @@ describe('alerts and quotas', () => {
     });
     const again = await send('POST', 'alerts', { threshold_percent: 80 });
     expect(again.statusCode).toBe(200);
-    expect(again.json()).toEqual({ ...alert, notify_email: null, notify_slack: false });
+    // What is not given stays as it is; null and false take it away.
+    expect(again.json()).toEqual(alert);
+    const silent = await send('POST', 'alerts', { threshold_percent: 80, notify_email: null });
+    expect(silent.json()).toEqual({ ...alert, notify_email: null });
+    const none = await send('POST', 'alerts', { threshold_percent: 80, notify_slack: false });
+    expect(none.json()).toEqual({ ...alert, notify_email: null, notify_slack: false });
     const silence = await send('POST', 'alerts', { silent_seconds: 7_200, service_id: 'payment-api' });
     expect(silence.json()).toMatchObject({ silent_seconds: 7_200, service_id: 'payment-api' });
 
     const listed = (await get('/api/v1/usage/alerts')).json();
-    expect(listed).toEqual({ alerts: [again.json(), silence.json()] });
-    expect((await send('DELETE', 'alerts/80')).json()).toEqual(again.json());
+    expect(listed).toEqual({ alerts: [none.json(), silence.json()] });
+    expect((await send('DELETE', 'alerts/80')).json()).toEqual(none.json());
     expect((await send('DELETE', `alerts/${silence.json().id}`)).statusCode).toBe(200);
     expect((await get('/api/v1/usage/alerts')).json()).toEqual({ alerts: [] });
     expect((await send('DELETE', 'alerts/80')).statusCode).toBe(404);

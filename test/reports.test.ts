@@ -511,6 +511,29 @@ describe('what is stored for later: quotas and alerts', () => {
       notify_webhook: 'https://hooks.acme.example/usage?x=1',
     });
     expect(await list()).toEqual([updated]);
+    // A channel that is not given stays, and what it was and is now is said.
+    const all = 'e-mail to ops@acme.example, Slack, the webhook https://hooks.acme.example';
+    const same = await box.run(['alerts', 'add', '80']);
+    expect(same.stdout).toContain(`Updated: an alert at 80 % of the monthly quota of every tenant.
+Its channels are as before: ${all}.
+`);
+    expect(await list()).toEqual([updated]);
+    const less = await box.run([
+      'alerts',
+      'add',
+      '80',
+      '--email',
+      'b@acme.example',
+      '--no-slack',
+      '--no-webhook',
+    ]);
+    expect(less.stdout).toContain(`Its channels are e-mail to b@acme.example; they were ${all}.`);
+    expect(await list()).toEqual([
+      { ...updated, notify_email: 'b@acme.example', notify_slack: false, notify_webhook: null },
+    ]);
+    const nothing = await box.run(['alerts', 'add', '80', '--no-email']);
+    expect(nothing.stdout).toContain('Its channels are none; they were e-mail to b@acme.example.');
+    expect(await box.json(['alerts', 'add', '80', ...channels])).toEqual(updated);
 
     const own = await box.json<Alert>(['alerts', 'add', '99.5%', '--tenant', 'acme-corp']);
     const low = await box.json<Alert>(['alerts', 'add', '1']);

@@ -40,7 +40,9 @@ export interface SilenceAlert extends Stored {
 export type Alert = UsageAlert | SilenceAlert;
 
 type Wanted<A extends Alert> = A extends Alert
-  ? Omit<A, 'id' | 'version' | 'createdAt' | 'removedAt'>
+  ? Omit<A, 'id' | 'version' | 'createdAt' | 'removedAt' | keyof Channels> & {
+      [C in keyof Channels]?: Channels[C] | undefined;
+    }
   : never;
 
 const alertRow = z
@@ -110,26 +112,35 @@ export function isInForce({ createdAt, removedAt }: Alert, at?: Date): boolean {
 
 /**
  * Stores an alert. The same threshold of the same tenant, or the same silence of
- * the same service, again updates it, and keeps its id.
- * @returns the alert as stored, and whether there was one before
+ * the same service, again updates it, and keeps its id; a channel that is not
+ * given stays as it is.
+ * @returns the alert as stored, and what it was before; undefined where there was none
  */
 export async function addAlert(
   store: Store,
   wanted: Wanted<Alert>,
   { now, newId }: { now: Date; newId: () => string },
-): Promise<{ alert: Alert; updated: boolean }> {
+): Promise<{ alert: Alert; before: Alert | undefined }> {
   return store.exclusively('alerts', async () => {
     const before = (await listAlerts(store, wanted.tenantId)).find((alert) => isSame(alert, wanted));
     const alert: Alert = {
       ...wanted,
+      ...channelsOf(wanted, before),
       id: before?.id ?? newId(),
       createdAt: before?.createdAt ?? now,
       removedAt: null,
       version: (before?.version ?? 0n) + 1n,
     };
     await put(store, alert, now);
-    return { alert, updated: before !== undefined };
+    return { alert, before };
   });
+}
+
+/** The channels that are wanted; where nothing is said of one, as it was. */
+function channelsOf(wanted: Wanted<Alert>, before: Channels | undefined): Channels {
+  const { email = before?.email ?? null, slack = before?.slack ?? false } = wanted;
+  const { webhook = before?.webhook ?? null } = wanted;
+  return { email, slack, webhook };
 }
 
 function isSame(alert: Alert, wanted: Wanted<Alert>): boolean {

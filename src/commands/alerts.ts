@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type Alert, addAlert, alertJson, listAlerts, noSuchAlert, removeAlert } from '../alerts/alerts.ts';
 import { assertWebhookUrl } from '../alerts/channels/address.ts';
 import { channelSettings } from '../alerts/channels/settings.ts';
+import { shownTarget } from '../alerts/history.ts';
 import { span } from '../alerts/message.ts';
 import { type Quotas, readQuotas } from '../alerts/quotas.ts';
 import { usageError } from '../errors.ts';
@@ -12,10 +13,15 @@ import * as looking from './alerts-history.ts';
 import { parsePercent } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
 
+/** A place that is given, or false with --no-…: null; undefined where nothing is said of it. */
+function channel(place: z.ZodType<string>) {
+  return z.preprocess((given) => (given === false ? null : given), place.nullable().optional());
+}
+
 const optionsSchema = z.object({
-  email: z.email({ error: '--email must be an e-mail address' }).optional(),
-  slack: z.boolean().default(false),
-  webhook: z.string().optional(),
+  email: channel(z.email({ error: '--email must be an e-mail address' })),
+  slack: z.boolean().optional(),
+  webhook: channel(z.string()),
   silentFor: z.string().optional(),
   service: z.string().min(1, '--service must not be empty').optional(),
 });
@@ -32,11 +38,14 @@ export const configure: CommandModule['configure'] = (command, act) => {
   const add = command
     .command('add [percent]')
     .description(
-      'Store a usage threshold, percent of the monthly quota (1 to 1000), or with --silent-for, an alert on silence. The same again updates it.',
+      'Store a usage threshold, percent of the monthly quota (1 to 1000), or with --silent-for, an alert on silence. The same again updates it; a channel that is not given stays as it is.',
     )
     .option('--email <address>', 'notify this address')
     .option('--slack', 'notify the Slack channel')
     .option('--webhook <url>', 'notify this https URL')
+    .option('--no-email', 'of an alert that is there: no address any more')
+    .option('--no-slack', 'likewise the Slack channel')
+    .option('--no-webhook', 'likewise the URL')
     .option(
       '--silent-for <span>',
       'fire when a tenant that was sending has sent nothing for so long, e.g. 2h',
@@ -45,12 +54,12 @@ export const configure: CommandModule['configure'] = (command, act) => {
   act<Record<string, unknown>, [string?]>(add, async (context, given, percent) => {
     const parsed = optionsSchema.safeParse(given);
     if (!parsed.success) throw usageError(parsed.error.issues[0]?.message ?? 'wrong options');
-    const { email = null, slack, webhook = null, silentFor, service } = parsed.data;
-    if (webhook !== null) assertWebhookUrl(webhook, channelSettings(context.io.env).webhookAllowHosts);
+    const { email, slack, webhook, silentFor, service } = parsed.data;
+    if (webhook != null) assertWebhookUrl(webhook, channelSettings(context.io.env).webhookAllowHosts);
     const tenantId = context.config.tenant ?? '';
     const kind = kindOf({ percent, silentFor, service });
     const store = await context.storeToWrite();
-    const { alert, updated } = await addAlert(
+    const { alert, before } = await addAlert(
       store,
       { ...kind, tenantId, email, slack, webhook },
       { now: context.now, newId: () => randomBytes(6).toString('hex') },
@@ -60,7 +69,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
       rows: [alertJson(alert)],
       columns: COLUMNS,
       notes: [
-        `${updated ? 'Updated' : 'Added'}: an alert ${condition(alert)}.`,
+        `${before ? 'Updated' : 'Added'}: an alert ${condition(alert)}.`,
+        ...(before ? [changeWords(alert, before)] : []),
         ...(alert.kind === 'usage' ? quotaNotes(await readQuotas(store), tenantId) : []),
         ...channelNotes(alert, context.io.env),
       ],
@@ -125,6 +135,21 @@ function condition(alert: Alert): string {
   if (alert.kind === 'usage') return `at ${alert.percent} % of the monthly quota of ${whose}`;
   const who = alert.serviceId ? `the service ${alert.serviceId} of ${whose}` : whose;
   return `when ${who} has sent nothing for ${span(alert.silentSeconds)}`;
+}
+
+/** The channels of an alert that was updated, and what they were. */
+function changeWords(alert: Alert, before: Alert): string {
+  const [now, then] = [channelWords(alert), channelWords(before)];
+  return now === then ? `Its channels are as before: ${now}.` : `Its channels are ${now}; they were ${then}.`;
+}
+
+function channelWords({ email, slack, webhook }: Alert): string {
+  const all = [
+    ...(email === null ? [] : [`e-mail to ${email}`]),
+    ...(slack ? ['Slack'] : []),
+    ...(webhook === null ? [] : [`the webhook ${shownTarget('webhook', webhook)}`]),
+  ];
+  return all.join(', ') || 'none';
 }
 
 /** Whether the alert has a quota to be held against. */

@@ -36,8 +36,14 @@ const newAlert = z
       .max(256)
       .nullish()
       .describe('with silent_seconds: nothing from this service'),
-    notify_email: z.email('must be an e-mail address').max(254).nullish(),
-    notify_slack: z.boolean().default(false),
+    notify_email: z
+      .email('must be an e-mail address')
+      .max(254)
+      .nullish()
+      .describe(
+        'of an alert that is there, what is not given of the three channels stays; null takes it away',
+      ),
+    notify_slack: z.boolean().optional(),
     notify_webhook: z.string().max(2_048).nullish().describe('an https URL of a public host'),
   })
   .refine((body) => (body.threshold_percent === undefined) !== (body.silent_seconds === undefined), {
@@ -128,18 +134,18 @@ export function alertRoutes(app: App, { store, now, random, webhookAllowHosts }:
       const { body } = request;
       const tenantId = tenantOf(request, request.query.tenant_id);
       if (body.notify_webhook != null) assertWebhookUrl(body.notify_webhook, webhookAllowHosts);
-      const { alert, updated } = await addAlert(
+      const { alert, before } = await addAlert(
         store,
         {
           ...kindOf(body),
           tenantId,
-          email: body.notify_email ?? null,
+          email: body.notify_email,
           slack: body.notify_slack,
-          webhook: body.notify_webhook ?? null,
+          webhook: body.notify_webhook,
         },
         { now: now(), newId: () => random(6).toString('hex') },
       );
-      return reply.code(updated ? 200 : 201).send(ownJson(alert));
+      return reply.code(before ? 200 : 201).send(ownJson(alert));
     },
   );
 
