@@ -50,6 +50,7 @@ export interface EmbeddedDatabase extends Omit<Store, 'close'> {
  * Opens the engine inside this process on a data directory, which is made
  * where it is not there, and brings its schema up to date.
  * @param options.command what this process runs, for others that find the directory in use
+ * @param options.schema whether it is brought to its schema; without one, a store judges lines and takes none
  * @param options.shares whether this process is going to share the store (see socket-server.ts)
  * @throws InfrasageError (exit 3) where the directory cannot be used: no directory, no permission,
  *   in use by another process (DirectoryInUse), or written by a newer program or engine
@@ -58,11 +59,13 @@ export async function openEmbedded({
   dataDir,
   database,
   command,
+  schema = true,
   shares = false,
 }: {
   dataDir: string;
   database: string;
   command: string;
+  schema?: boolean;
   shares?: boolean;
 }): Promise<EmbeddedStore> {
   // What the engine writes is for this user alone.
@@ -74,7 +77,9 @@ export async function openEmbedded({
   const sessions = new Sessions(dataDir, () => openSession(engine, dataDir), lock.release);
   try {
     const version = known ?? (await versionOf(await sessions.main()));
-    return await openDatabase(database, sessions, { package: engine.package, version });
+    const build = { package: engine.package, version };
+    if (!schema) return new DatabaseStore(database, sessions, build);
+    return await openDatabase(database, sessions, build);
   } catch (error) {
     await sessions.close();
     throw connectionFailure(error, dataDir);
