@@ -32,7 +32,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
         return EXIT.ok;
       }
       const wanted = options.rawRetention === undefined ? undefined : parseRetention(options.rawRetention);
-      const store = wanted === undefined ? await context.store() : await context.storeToWrite();
+      const store = await context.storeToWrite();
       if (wanted !== undefined) await setRawRetention(store, wanted, context.now);
       const { clickhouse, dataDir } = context.config;
       const data = {
