@@ -21,7 +21,8 @@ const PROGRESS_MS = 10_000;
 const MOST_HEADER_BYTES = 1024 * 1024;
 /** Longest value that is bound, characters: the server takes 128 KiB, and a proxy in front of it may take less. */
 const MOST_BOUND = 64 * 1024;
-/** Longest statement, bytes: rows are inserted as texts. */
+
+/** Longest statement, bytes: long lists are written into it. */
 const MAX_STATEMENT = 64 * 1024 * 1024;
 
 /** What is asked of every statement, whatever the user's profile says. */
@@ -33,7 +34,6 @@ const SETTINGS: ClickHouseSettings = {
   send_progress_in_http_headers: 1,
   http_headers_progress_interval_ms: String(PROGRESS_MS),
   cancel_http_readonly_queries_on_client_close: 1,
-  max_query_size: String(MAX_STATEMENT),
   // What is acknowledged is stored, once for each time it was sent.
   async_insert: 0,
   insert_deduplicate: 0,
@@ -118,7 +118,12 @@ export class Connection {
         ? { query }
         : { query: '', values: Readable.from(following(query, body()), { objectMode: false }) }),
       query_params: bound,
-      clickhouse_settings: { default_format: 'JSONEachRow' } as ClickHouseSettings,
+      clickhouse_settings: {
+        default_format: 'JSONEachRow',
+        // The server looks for the statement in so many bytes, and begins it only when it has read them: with more
+        // than the statement has, it would be begun when most of the body is there, and all of it kept in memory.
+        max_query_size: String(body === undefined ? MAX_STATEMENT : Buffer.byteLength(query) + 2),
+      } as ClickHouseSettings,
       ignore_error_response: true,
       ...(queryId === undefined ? {} : { query_id: queryId }),
       ...(session === undefined ? {} : { session_id: session }),
