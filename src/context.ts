@@ -1,10 +1,11 @@
 import type { DeliveryDeps } from './alerts/outbox.ts';
 import type { Config, ServerAddress } from './config.ts';
-import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
+import { EXIT, type ExitStatus, InfrasageError, usageError } from './errors.ts';
 import { type Io, write } from './io.ts';
 import { render } from './render/index.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
+import type { ClusterWish } from './store/server/nodes.ts';
 import type { SharedStore } from './store/socket-server.ts';
 import type { Store } from './store/store.ts';
 
@@ -93,15 +94,25 @@ export class Context {
     }
     return this.#store;
   }
-
   /** A server on which only lines can be judged: its database is not touched. To be closed by who asks. */
   serverToJudge(address: ServerAddress, dataDir: string): Promise<Store> {
     return this.#openServer(address, { dataDir, migrate: false });
   }
 
+  /**
+   * The store on a cluster of servers, made there or brought up to date on each of its nodes.
+   * @throws InfrasageError (exit 2) where no server is named, or its nodes are not all of them
+   */
+  async clusterStore(cluster: ClusterWish): Promise<Store> {
+    const { clickhouse } = this.config;
+    if (!clickhouse) throw usageError('--cluster goes with --clickhouse', 'name the server to begin with');
+    this.#store = await this.#openServer(clickhouse, { dataDir: this.config.dataDir, cluster });
+    return this.store();
+  }
+
   async #openServer(
     address: ServerAddress,
-    { dataDir, migrate = true }: { dataDir: string; migrate?: boolean },
+    { dataDir, migrate = true, cluster }: { dataDir: string; migrate?: boolean; cluster?: ClusterWish },
   ): Promise<Store> {
     const { openServer } = await import('./store/server/server-store.ts');
     return openServer({
@@ -109,6 +120,7 @@ export class Context {
       dataDir,
       database: this.config.database,
       migrate,
+      ...(cluster && { cluster }),
       onWait: ({ message }) => void this.say(`${message}; trying again`).catch(() => {}),
     });
   }

@@ -26,7 +26,7 @@ describe.each(GROUNDS)('a store that is %s', (_name, ground) => {
     store = await on.open();
     other = await on.open();
     await store.command(
-      `CREATE TABLE {{db}}.contract (id String, n UInt64, at DateTime64(3, 'UTC'), text String)
+      `CREATE TABLE IF NOT EXISTS {{db}}.contract (id String, n UInt64, at DateTime64(3, 'UTC'), text String)
       ENGINE = MergeTree ORDER BY id`,
     );
   });

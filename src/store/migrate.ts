@@ -40,9 +40,10 @@ export async function migrate(store: Store, dataDir: string): Promise<string> {
  * Brings a database that is there to this program's schema. Every statement
  * can be repeated, so an interrupted run is finished by the next one; not to be
  * done by two at once.
+ * @param options.anew whether every statement is repeated, also where it is recorded as done
  * @throws InfrasageError (exit 3) where a newer program has changed the schema, or a migration was edited
  */
-export async function bringUpToDate(store: Store): Promise<void> {
+export async function bringUpToDate(store: Store, { anew = false } = {}): Promise<void> {
   await store.command(LEDGER);
   const applied = await appliedFiles(store);
   const known = migrations();
@@ -50,10 +51,10 @@ export async function bringUpToDate(store: Store): Promise<void> {
   for (const migration of known) {
     const before = applied.find((row) => row.version === migration.version);
     if (before) refuseEdited(before, migration);
-    else await apply(store, migration);
+    if (!before || anew) await apply(store, migration);
   }
   for (const view of views()) {
-    if (!hasView(applied, view)) await bringUp(store, view);
+    if (!hasView(applied, view) || anew) await bringUp(store, view);
   }
 }
 
@@ -105,14 +106,8 @@ async function apply(store: Store, migration: Migration): Promise<void> {
 
 /** Changes a view in place where it is there: dropping it would leave inserts in between unmetered. */
 async function bringUp(store: Store, view: View): Promise<void> {
-  const [there] = await store.query(
-    'SELECT count() > 0 AS there FROM system.tables WHERE database = {database:String} AND name = {view:String}',
-    z.object({ there: z.coerce.boolean() }),
-    { database: store.database, view: view.view },
-  );
-  await store.command(
-    there?.there ? `ALTER TABLE {{db}}.${view.view} MODIFY QUERY ${view.select}` : view.create,
-  );
+  await store.command(view.create);
+  await store.command(`ALTER TABLE {{db}}.${view.view} MODIFY QUERY ${view.select}`);
   await record(store, 0, view);
 }
 

@@ -53,8 +53,11 @@ export function views(): View[] {
       const text = withoutComments(read(`views/${name}`))
         .replace('{{parse}}', () => parseSql('{{db}}.infrasage_landing'))
         .trim();
-      const head = /^CREATE MATERIALIZED VIEW \{\{db\}\}\.(\w+) TO \{\{db\}\}\.\w+ AS\s/.exec(text);
-      if (!head?.[1]) throw new Error(`views/${name} does not start with CREATE MATERIALIZED VIEW … TO … AS`);
+      const head = /^CREATE MATERIALIZED VIEW IF NOT EXISTS \{\{db\}\}\.(\w+) TO \{\{db\}\}\.\w+ AS\s/.exec(
+        text,
+      );
+      if (!head?.[1])
+        throw new Error(`views/${name} does not start with CREATE MATERIALIZED VIEW IF NOT EXISTS … TO … AS`);
       return {
         name: `views/${name}`,
         view: head[1],

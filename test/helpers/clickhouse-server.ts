@@ -162,6 +162,17 @@ export class ClickHouseServer {
   }
 }
 
+/** Name of the cluster that startCluster starts. */
+export const CLUSTER = 'pair';
+
+/** Starts two servers that are the shards of a cluster. */
+export async function startCluster(): Promise<ClickHouseServer[]> {
+  const nodes = [{ tcpPort: await freePort() }, { tcpPort: await freePort() }];
+  return Promise.all(
+    nodes.map((node) => ClickHouseServer.start({ ...node, clusters: { [CLUSTER]: nodes } })),
+  );
+}
+
 /** Gives work a server of its own. */
 export async function withServer<T>(
   options: ServerOptions,

@@ -7,7 +7,7 @@ import { openServer } from '../../src/store/server/server-store.ts';
 import { connectShared } from '../../src/store/socket-client.ts';
 import { shareStore } from '../../src/store/socket-server.ts';
 import type { Store } from '../../src/store/store.ts';
-import { ClickHouseServer } from './clickhouse-server.ts';
+import { CLUSTER, ClickHouseServer, startCluster } from './clickhouse-server.ts';
 
 /** One data that stores are opened on, for one test file. */
 export interface Ground {
@@ -22,6 +22,7 @@ export const GROUNDS: readonly [name: string, () => Promise<Ground>][] = [
   ['embedded', embedded],
   ['shared over a socket', shared],
   ['of a ClickHouse server', server],
+  ['of a cluster of two', cluster],
 ];
 
 async function embedded(): Promise<Ground> {
@@ -59,23 +60,35 @@ async function shared(): Promise<Ground> {
 }
 
 async function server(): Promise<Ground> {
+  return onServers([await ClickHouseServer.start()]);
+}
+
+/** Each store is opened on another of its nodes. */
+async function cluster(): Promise<Ground> {
+  return onServers(await startCluster());
+}
+
+function onServers(servers: readonly ClickHouseServer[]): Ground {
   const folder = mkdtempSync(join(tmpdir(), 'infrasage-store-'));
-  const running = await ClickHouseServer.start();
   const opened: Store[] = [];
   return {
     async open() {
+      const asked = servers[opened.length % servers.length];
+      if (!asked) throw new Error('no server');
       const store = await openServer({
-        address: addressOf(running.url),
+        address: addressOf(asked.url),
         database: 'infrasage',
         dataDir: folder,
         onWait: () => {},
+        ...(servers.length > 1 &&
+          opened.length === 0 && { cluster: { name: CLUSTER, nodes: servers.map(({ url }) => url) } }),
       });
       opened.push(store);
       return store;
     },
     async remove() {
       await Promise.all(opened.map((store) => store.close()));
-      await running.remove();
+      await Promise.all(servers.map((one) => one.remove()));
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -1,5 +1,5 @@
 -- parsed -> dead letters: what failed, byte for byte.
-CREATE MATERIALIZED VIEW {{db}}.infrasage_reject_view TO {{db}}.infrasage_dlq AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{db}}.infrasage_reject_view TO {{db}}.infrasage_dlq AS
 SELECT
     received_at,
     tenant_id,

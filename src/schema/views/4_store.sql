@@ -4,7 +4,7 @@
 -- by bytes received. The subquery sees the block that is being inserted, and
 -- nothing else. Fractions are carried by a low-discrepancy sequence, so that
 -- the shares of many events sum to the estimate without bias.
-CREATE MATERIALIZED VIEW {{db}}.infrasage_store_view TO {{db}}.infrasage_raw_firehose AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{db}}.infrasage_store_view TO {{db}}.infrasage_raw_firehose AS
 WITH
 (
     SELECT

@@ -1,5 +1,5 @@
 -- firehose -> metering: whatever writes to the firehose is counted, hourly.
-CREATE MATERIALIZED VIEW {{db}}.infrasage_meter_view TO {{db}}.infrasage_usage_metering AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{db}}.infrasage_meter_view TO {{db}}.infrasage_usage_metering AS
 SELECT
     f.tenant_id AS tenant_id,
     toStartOfHour(f.timestamp) AS hour,

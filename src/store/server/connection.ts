@@ -38,6 +38,13 @@ const SETTINGS: ClickHouseSettings = {
   async_insert: 0,
   insert_deduplicate: 0,
   join_use_nulls: 0,
+  // On a cluster too, and a subquery of such a table sees all of it.
+  distributed_foreground_insert: 1,
+  distributed_product_mode: 'global',
+  // Done by the node that is asked, once: by default each would do it on its own part.
+  parallel_distributed_insert_select: '0',
+  // Of the nodes that have the same rows, one is written to and asked as long as it is there: a lock is a row that others must see.
+  load_balancing: 'in_order',
 };
 
 export interface Statement {
@@ -54,6 +61,8 @@ export interface Statement {
 export class Connection {
   readonly address: ServerAddress;
   readonly patience: Patience;
+  /** The same to another server, as the same user. */
+  readonly to: (url: URL) => Connection;
   readonly #client: ClickHouseClient;
   /** Whether nothing has worked since something failed that is waited for. */
   #waiting = false;
@@ -64,6 +73,7 @@ export class Connection {
    */
   constructor(address: ServerAddress, again: Retries, onWait: (failure: InfrasageError) => void) {
     this.address = address;
+    this.to = (url) => new Connection({ ...address, url }, again, onWait);
     this.patience = {
       ...again,
       onWait: (failure) => {

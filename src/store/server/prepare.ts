@@ -11,13 +11,34 @@ import { parseRows } from './row-locks.ts';
 /** Some functions and settings that the schema uses came with this version. */
 const OLDEST = { year: 25, release: 4 };
 
+/** What a server is, and where a database of it is. */
+export interface Found {
+  engineVersion: string;
+  /** Whether the database is on a cluster. */
+  onCluster: boolean;
+  /** Whether it is on this server alone. */
+  onOne: boolean;
+}
+
+const foundRow = z.object({
+  version: z.string(),
+  on_cluster: z.coerce.boolean(),
+  on_one: z.coerce.boolean(),
+});
+
 /**
- * The version of a server.
+ * Looks what a server is.
  * @throws InfrasageError (exit 3) where it cannot be reached, or is too old
  */
-export async function engineOf(connection: Connection): Promise<string> {
-  const answer = await connection.run({ sql: 'SELECT version() AS version' });
-  const [row] = z.array(z.object({ version: z.string() })).parse(parseRows(answer));
+export async function engineOf(connection: Connection, database: string): Promise<Found> {
+  const answer = await connection.run({
+    sql: `SELECT version() AS version,
+      countIf(name = 'infrasage_cluster') > 0 AS on_cluster,
+      countIf(name = 'infrasage_migrations') > 0 AND NOT on_cluster AS on_one
+    FROM system.tables WHERE database = {database:String}`,
+    params: { database },
+  });
+  const [row] = z.array(foundRow).parse(parseRows(answer));
   const version = row?.version ?? '';
   const [year = 0, release = 0] = version.split('.').map(Number);
   if (year < OLDEST.year || (year === OLDEST.year && release < OLDEST.release)) {
@@ -27,17 +48,22 @@ export async function engineOf(connection: Connection): Promise<string> {
       { hint: 'update the server' },
     );
   }
-  return version;
+  return { engineVersion: version, onCluster: row?.on_cluster ?? false, onOne: row?.on_one ?? false };
 }
 
 /**
  * Brings a database of a server to this program's schema, which takes one query where it is there already.
+ * @param options.anew whether every statement is repeated, as some node of a cluster may be new
  * @throws InfrasageError (exit 3) where a newer program has changed it, or a grant is missing
  */
-export async function migrateServer(store: Store, connection: Connection): Promise<void> {
+export async function migrateServer(
+  store: Store,
+  connection: Connection,
+  { anew }: { anew: boolean },
+): Promise<void> {
   let there = true;
   try {
-    if (await isUpToDate(store)) return;
+    if (!anew && (await isUpToDate(store))) return;
   } catch (error) {
     const code = codeOf(error);
     there = code !== CODE.unknownDatabase;
@@ -48,5 +74,5 @@ export async function migrateServer(store: Store, connection: Connection): Promi
   await assertGranted(connection, store.database, 'prepare');
   if (!there) await store.command('CREATE DATABASE IF NOT EXISTS {{db}}');
   for (const statement of lockTables()) await store.command(statement);
-  await store.exclusively('schema', () => bringUpToDate(store));
+  await store.exclusively('schema', () => bringUpToDate(store, { anew }));
 }

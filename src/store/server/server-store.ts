@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { z } from 'zod';
 import type { ServerAddress } from '../../config.ts';
-import type { InfrasageError } from '../../errors.ts';
+
+import { InfrasageError } from '../../errors.ts';
+
 import { prepareDirectory } from '../directory.ts';
 import { DISK_FULL } from '../failure.ts';
 import { landingSelect, ONE_BLOCK } from '../landing.ts';
@@ -22,6 +24,7 @@ import { Connection } from './connection.ts';
 import { mayPass, Refused, serverFailure } from './failure.ts';
 import { assertGranted } from './grants.ts';
 import { ProcessLocks } from './locks.ts';
+import { type ClusterWish, clusterOf, Nodes, planCluster } from './nodes.ts';
 import { engineOf, migrateServer } from './prepare.ts';
 import { persist, retries } from './retry.ts';
 import { parseRows, RowLocks } from './row-locks.ts';
@@ -46,6 +49,8 @@ export interface ServerOptions {
   dataDir: string;
   /** Told of the first failure that is waited for, each time the server has not answered. */
   onWait: (failure: InfrasageError) => void;
+  /** Makes the database on a cluster, or brings what is there on it up to date. */
+  cluster?: ClusterWish;
   /** Whether the schema is brought up to date; without it, only judgeBatch works. Default true. */
   migrate?: boolean;
 }
@@ -59,14 +64,27 @@ export async function openServer({
   database,
   dataDir,
   onWait,
+  cluster: wish,
   migrate = true,
 }: ServerOptions): Promise<Store> {
   const spoolDir = prepareDirectory(dataDir, 'servers', folderOf(address), database);
   const connection = new Connection(address, retries(address.retryForMs, Math.random), onWait);
   try {
-    const engineVersion = await engineOf(connection);
-    const store = new ServerStore(connection, { database, engineVersion, spoolDir });
-    if (migrate) await migrateServer(store, connection);
+    const { engineVersion, onCluster, onOne } = await engineOf(connection, database);
+    if (wish && onOne) {
+      throw new InfrasageError(`the database ${database} is on one server already`, {
+        hint: 'name another one with --database',
+      });
+    }
+    const cluster = wish
+      ? await planCluster(connection, wish)
+      : onCluster
+        ? await clusterOf(connection, database)
+        : undefined;
+    const nodes = new Nodes(connection, database, cluster);
+    if (wish) await nodes.record();
+    const store = new ServerStore(connection, nodes, { database, engineVersion, spoolDir });
+    if (migrate) await migrateServer(store, connection, { anew: wish !== undefined });
     return store;
   } catch (error) {
     await connection.close();
@@ -95,6 +113,7 @@ class ServerStore implements Store {
   readonly retries: Retries;
   readonly manyHosts = true;
   readonly #connection: Connection;
+  readonly #nodes: Nodes;
   readonly #db: string;
   readonly #session: Session;
   readonly #rowLocks: RowLocks;
@@ -102,6 +121,7 @@ class ServerStore implements Store {
 
   constructor(
     connection: Connection,
+    nodes: Nodes,
     { database, engineVersion, spoolDir }: Pick<Store, 'database' | 'engineVersion' | 'spoolDir'>,
   ) {
     this.database = database;
@@ -109,6 +129,7 @@ class ServerStore implements Store {
     this.spoolDir = spoolDir;
     this.retries = connection.patience;
     this.#connection = connection;
+    this.#nodes = nodes;
     this.#db = `\`${database}\``;
     this.#session = new Session(connection, this.#db, randomUUID(), () =>
       assertGranted(connection, database, 'write'),
@@ -122,8 +143,8 @@ class ServerStore implements Store {
     return z.array(row).parse(parseRows(answer));
   }
 
-  async command(sql: string, params: Params = {}): Promise<void> {
-    await this.#connection.run({ sql: this.#named(sql), params });
+  command(sql: string, params: Params = {}): Promise<void> {
+    return this.#nodes.command(sql, params);
   }
 
   async mutate(sql: string, params: Params = {}): Promise<void> {
@@ -168,9 +189,8 @@ class ServerStore implements Store {
 
   async stopBatch(batchId: string): Promise<void> {
     await fence(this.#connection, this.#db, batchId);
-    await this.#connection.run({
-      sql: 'KILL QUERY WHERE query_id = {id:String} SYNC',
-      params: { id: batchId },
+    await this.command('KILL QUERY WHERE query_id = {id:String} OR initial_query_id = {id:String} SYNC', {
+      id: batchId,
     });
   }
 
@@ -213,7 +233,7 @@ class ServerStore implements Store {
   async close(): Promise<void> {
     // Others wait no longer than they must for what this process held; where the server is gone, its term tells them.
     await this.#session.end(this.#rowLocks.areHeld).catch(() => {});
-    await this.#connection.close();
+    await this.#nodes.close();
   }
 
   /** Does a change that carries the guard; says what it means where that refuses it. */
@@ -231,14 +251,15 @@ class ServerStore implements Store {
   }
 
   #named(sql: string): string {
-    return sql.replaceAll('{{db}}', this.#db);
+    return this.#nodes.named(sql);
   }
 }
 
 const verdict = z.object({ error: z.string(), lines: uint64, bytes: uint64 });
 
-function linesOf({ path }: LandingBatch): AsyncIterable<Uint8Array> {
-  return createReadStream(path, { highWaterMark: READ_BYTES });
+/** Opened when it is read: a file that is not there is then a failure of who reads it. */
+async function* linesOf({ path }: LandingBatch): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(path, { highWaterMark: READ_BYTES });
 }
 
 /** A server's folder for spool files, by the name it is called by. */
