@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import type { Sandbox } from './cli.ts';
-import { deadLetters, withEngine } from './engine.ts';
+import { withEngine } from './engine.ts';
 import type { Truth } from './events.ts';
 
 const GENERATOR = fileURLToPath(new URL('../../bench/generate.js', import.meta.url));
@@ -114,27 +114,42 @@ function hasDirectory(box: Sandbox, pid: number): boolean {
 
 /** The stored figures are the generator's to the last event and byte, and verify finds nothing. */
 export async function expectExact(box: Sandbox, truth: Truth): Promise<void> {
-  const verified = await box.run(['verify', '--json']);
+  await expectVerified(box);
+  await withEngine(box.dataDir, (sql) => expectFigures(async (statement) => sql(statement), truth));
+}
+
+/** @param env that of the commands which wrote it */
+export async function expectVerified(box: Sandbox, env: Record<string, string> = {}): Promise<void> {
+  const verified = await box.run(['verify', '--json'], { env });
   expect(verified.stdout).toContain('"ok": true');
+  expect(JSON.parse(verified.stdout)).toMatchObject({ pending_batches: 0 });
   expect(verified.status).toBe(0);
-  await withEngine(box.dataDir, (sql) => {
-    const metered = sql<{ key: string; events: number; bytes: number }>(
-      `SELECT concat(tenant_id, '\\t', formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), '\\t', event_type) AS key,
-        sum(event_count) AS events, sum(m.bytes_received) AS bytes
-      FROM infrasage.infrasage_usage_metering AS m GROUP BY key`,
-    );
-    const found = Object.fromEntries(
-      metered.map(({ key, events, bytes }) => [
-        key,
-        { events: Number(events), bytesReceived: Number(bytes) },
-      ]),
-    );
-    expect(found).toEqual(truth.byTenantTypeHour);
-    const letters = deadLetters(sql).map(({ line, error, raw }) => ({
+}
+
+/** @param ask gives the rows of a statement */
+export async function expectFigures(
+  ask: <Row extends object>(statement: string) => Promise<Row[]>,
+  truth: Truth,
+  database = 'infrasage',
+): Promise<void> {
+  const metered = await ask<{ key: string; events: number; bytes: number }>(
+    `SELECT concat(tenant_id, '\t', formatDateTime(hour, '%Y-%m-%dT%H:00:00Z'), '\t', event_type) AS key,
+      sum(event_count) AS events, sum(m.bytes_received) AS bytes
+    FROM ${database}.infrasage_usage_metering AS m GROUP BY key`,
+  );
+  const found = metered.map(({ key, events, bytes }) => [
+    key,
+    { events: Number(events), bytesReceived: Number(bytes) },
+  ]);
+  expect(Object.fromEntries(found)).toEqual(truth.byTenantTypeHour);
+  const letters = await ask<{ line: number; error: string; base64: string }>(
+    `SELECT line, error, base64Encode(raw) AS base64 FROM ${database}.infrasage_dlq ORDER BY line`,
+  );
+  expect(
+    letters.map(({ line, error, base64 }) => ({
       line: Number(line),
       code: error,
-      raw: raw.toString(),
-    }));
-    expect(letters).toEqual(truth.rejects);
-  });
+      raw: Buffer.from(base64, 'base64').toString(),
+    })),
+  ).toEqual(truth.rejects);
 }

@@ -1,0 +1,124 @@
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CliResult, withDataDir } from './helpers/cli.ts';
+import { ClickHouseServer } from './helpers/clickhouse-server.ts';
+import { expectFigures, expectVerified, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
+import { type Fault, TcpProxy } from './helpers/tcp-proxy.ts';
+
+/** Kills of the server, and as many cut connections; npm run test:server-crash asks for 100. */
+const TIMES = Number(process.env.INFRASAGE_SERVER_CRASHES ?? 3);
+const TIME = TIMES * 20_000 + 240_000;
+/** At most so many in one run of ingest. */
+const IN_ONE_RUN = 4;
+/** Some 20 batches over four months. */
+const EVENTS = 5_000;
+const SMALL_BATCHES = ['--batch-bytes', '60000', '--max-line', '20000'];
+
+let server: ClickHouseServer;
+beforeAll(async () => {
+  server = await ClickHouseServer.start();
+});
+afterAll(() => server.remove());
+
+/** Ingests while something goes on beside it, in a database of its own, until that has happened often enough. */
+async function ingestUnder(
+  url: string,
+  { seed, beside }: { seed: number; beside: (isOver: () => boolean, most: number) => Promise<number> },
+): Promise<number> {
+  let happened = 0;
+  for (let round = 0; happened < TIMES; round++) {
+    happened += await withDataDir(async (box) => {
+      const database = `crash_${seed}_${round}`;
+      const env = { INFRASAGE_CLICKHOUSE_URL: url, INFRASAGE_DATABASE: database };
+      const { path, truth } = monthsOfEvents(box.folder, EVENTS, seed + round);
+      await box.json(['init'], { env });
+      let result: CliResult | undefined;
+      const [, times] = await Promise.all([
+        box.run(['ingest', ...SMALL_BATCHES, path, '--json'], { env }).then((done) => {
+          result = done;
+        }),
+        beside(() => result !== undefined, Math.min(IN_ONE_RUN, TIMES - happened)),
+      ]);
+      expect(result?.stderr ?? '').not.toContain('infrasage:');
+      expect(result?.status).toBe(0);
+      expect(JSON.parse(result?.stdout ?? '')).toMatchObject({
+        lines: truth.lines,
+        accepted: truth.accepted,
+        rejected: truth.rejected,
+        bytes_received: truth.bytesReceived,
+      });
+      await expectVerified(box, env);
+      await expectFigures((sql) => server.sql(sql), truth, database);
+      await server.sql(`DROP DATABASE ${database} SYNC`);
+      return times;
+    });
+  }
+  return happened;
+}
+
+describe('ingest on a ClickHouse server', () => {
+  it(
+    `finishes by itself and is exact through ${TIMES} kills of the server`,
+    async () => {
+      const seed = runSeed();
+      const random = seeded(seed);
+      console.log(`server kills: seed ${seed} (INFRASAGE_SEED=${seed} repeats it)`);
+      const killed = await ingestUnder(server.url, {
+        seed,
+        beside: async (isOver, most) => {
+          let kills = 0;
+          while (kills < most) {
+            await setTimeout(random() * 800);
+            if (isOver()) break;
+            await server.kill();
+            kills += 1;
+            await setTimeout(random() * 300);
+            await server.start();
+          }
+          return kills;
+        },
+      });
+      console.log(`server kills: ${killed}`);
+      expect(killed).toBeGreaterThanOrEqual(TIMES);
+    },
+    TIME,
+  );
+
+  it(
+    `finishes by itself and is exact through ${TIMES} cut connections`,
+    async () => {
+      const seed = runSeed();
+      const random = seeded(seed);
+      console.log(`cut connections: seed ${seed} (INFRASAGE_SEED=${seed} repeats it)`);
+      const pick = <T>(all: readonly T[]) => all[Math.floor(random() * all.length)] as T;
+      /** Every other one hits a batch, before the server has it, while it works on it, and after. */
+      const fault = (): Fault => ({
+        at: pick(['request', 'sent', 'done', 'answer'] as const),
+        how: pick(['cut', 'cut', 'half-close', 50] as const),
+        bytes: Math.floor(random() * 2_000),
+        ...(random() < 0.5 && { on: /query_id=[0-9a-f]{64}%23/ }),
+      });
+      const proxy = await TcpProxy.start({ to: server.httpPort });
+      try {
+        const cut = await ingestUnder(proxy.url, {
+          seed,
+          beside: async (isOver, most) => {
+            const before = proxy.struck;
+            for (let i = 0; i < most; i++) {
+              proxy.arm(fault());
+              while (proxy.struck === before + i && !isOver()) await setTimeout(5);
+              await setTimeout(random() * 200);
+            }
+            proxy.disarm();
+            return proxy.struck - before;
+          },
+        });
+        console.log(`cut connections: ${cut}`);
+        expect(cut).toBeGreaterThanOrEqual(TIMES);
+      } finally {
+        await proxy.stop();
+      }
+    },
+    TIME,
+  );
+});
