@@ -21,7 +21,7 @@ const dispatcher = new Agent({ connections: 200 });
 
 beforeAll(async () => {
   at = await desk();
-  ({ app } = await server(at.store, { bodyTime: 1_000, now: () => new Date() }));
+  ({ app } = await server(at.store, { bodyTime: 5_000, now: () => new Date() }));
   await app.listen({ port: 0 });
   origin = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
 });
