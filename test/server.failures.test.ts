@@ -102,7 +102,7 @@ describe('what is wrong with a server is said in one line, with exit status 3', 
   });
 
   test('too old a version', async () => {
-    await answering('{"version":"25.3.14.1"}\n', 200, async (url) => {
+    await answering('{"version":"25.3.14.1","on_cluster":0,"on_one":0}\n', 200, async (url) => {
       const old = await ingest({ url });
       expect(old.status).toBe(3);
       expect(old.line).toMatch(

@@ -103,7 +103,7 @@ export function serverFailure(error: unknown, { url, user, caFile }: ServerAddre
     });
   }
   if (isTlsFailure(error)) {
-    const reason = 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
+    const reason = /SSL routines:[^:]*:([^:]+):/.exec(error.message)?.[1] ?? error.message;
     return new InfrasageError(`no secure connection to ${at}: ${reason}`, {
       hint: caFile
         ? `check that INFRASAGE_CLICKHOUSE_CA_FILE (${caFile}) has the certificate it is signed with, and that it speaks TLS`
