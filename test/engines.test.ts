@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CliResult, type Sandbox, sandbox } from './helpers/cli.ts';
 import { CLUSTER, ClickHouseServer, startCluster } from './helpers/clickhouse-server.ts';
 import { monthsOfEvents } from './helpers/crash.ts';
-import type { Truth } from './helpers/events.ts';
+import { event, lines, type Truth } from './helpers/events.ts';
 
 /** One of the engines, with a box whose commands go there. */
 interface Engine {
@@ -16,6 +17,13 @@ interface Engine {
 
 const MONTH = new Date(Date.now() - 35 * 86_400_000).toISOString().slice(0, 7);
 const YEAR = ['--since', '2020-01-01', '--until', '2100-01-01'];
+
+const PIPED = lines(
+  event({ tenant_id: undefined, event_type: undefined, timestamp: '2024-02-28 10:00:00' }),
+  '',
+  event({ service_id: undefined }),
+  'no json',
+);
 
 /** Every report there is; those that are about the present end before today, so that all see the same. */
 const REPORTS = [
@@ -31,7 +39,27 @@ const REPORTS = [
   ['billing', '--month', MONTH, '--tenant', 'acme-corp'],
   ['dlq', 'list', '--limit', '1000'],
   ['quota', 'show'],
+  ['alerts', 'list'],
+  ['tenants'],
+  ['keys', 'list', '--tenant', 'acme-corp'],
   ['verify'],
+];
+
+const SMALL_BATCHES = ['--batch-bytes', '1000000', '--max-line', '20000'];
+
+/** What is done on each engine before it is asked. Files are in the folder of its box. */
+const ACTIONS: { args: string[]; stdin?: string }[] = [
+  { args: ['ingest', '--dry-run', ...SMALL_BATCHES, 'events.ndjson'] },
+  { args: ['ingest', ...SMALL_BATCHES, 'events.ndjson'] },
+  { args: ['ingest', ...SMALL_BATCHES, 'events.ndjson'] },
+  { args: ['ingest', 'events.ndjson.gz'] },
+  { args: ['ingest', '--tenant', 'filled', '--default-type', 'log', '--assume-utc'], stdin: PIPED },
+  { args: ['ingest', '--tenant', 'filled', '--default-type', 'log', '--assume-utc'], stdin: PIPED },
+  { args: ['quota', 'set', '5000', '--tenant', 'acme-corp'] },
+  { args: ['alerts', 'add', '80'] },
+  { args: ['alerts', 'add', '10', '--tenant', 'acme-corp'] },
+  { args: ['alerts', 'add', '80'] },
+  { args: ['keys', 'create', '--tenant', 'acme-corp', '--name', 'a key'] },
 ];
 
 describe('the same input', () => {
@@ -59,18 +87,18 @@ describe('the same input', () => {
     truth = input.truth;
     const events = readFileSync(input.path);
     for (const [name, { box, env, init }] of Object.entries(engines)) {
-      const run = async (args: string[]) => {
-        const result = await box.run([...args, '--json'], { env });
+      const run = async (args: string[], stdin = '') => {
+        const result = await box.run([...args, '--json'], { env, stdin });
         if (result.status !== 0) throw new Error(`${name}: infrasage ${args.join(' ')}: ${result.stderr}`);
         return result;
       };
       await run(['init', ...init]);
-      const path = box.file('events.ndjson', events);
-      await run(['ingest', '--batch-bytes', '1000000', '--max-line', '20000', path]);
-      await run(['ingest', '--batch-bytes', '1000000', '--max-line', '20000', path]);
-      await run(['quota', 'set', '5000', '--tenant', 'acme-corp']);
-      answers[name] = [];
-      for (const report of REPORTS) answers[name].push(await run(report));
+      box.file('events.ndjson', events);
+      box.file('events.ndjson.gz', gzipSync(events.subarray(0, 200_000)));
+      const own: CliResult[] = [];
+      for (const { args, stdin } of ACTIONS) own.push(await run(args, stdin));
+      for (const report of REPORTS) own.push(await run(report));
+      answers[name] = own;
     }
   }, 300_000);
 
@@ -83,8 +111,8 @@ describe('the same input', () => {
   const comparable = (text: string | undefined, box: Sandbox | undefined) =>
     text?.replaceAll(box?.folder ?? '', '').replaceAll(/"(received_at|changed_at|id)": "[^"]*"/g, '"$1": ""');
 
-  for (const [i, report] of REPORTS.entries()) {
-    it.each(['server', 'cluster'])(`gives the same bytes of ${report.join(' ')} on a %s`, (name) => {
+  for (const [i, what] of [...ACTIONS.map(({ args }) => args), ...REPORTS].entries()) {
+    it.each(['server', 'cluster'])(`prints the same bytes of ${i} ${what.join(' ')} on a %s`, (name) => {
       const expected = comparable(answers.embedded?.[i]?.stdout, engines.embedded?.box);
       expect(expected).toMatch(/\d/);
       expect(comparable(answers[name]?.[i]?.stdout, engines[name]?.box)).toBe(expected);
@@ -93,8 +121,9 @@ describe('the same input', () => {
 
   it('is what the generator counted, on each', () => {
     for (const name of Object.keys(engines)) {
-      const usage = JSON.parse(answers[name]?.[0]?.stdout ?? '') as { total_events: number };
-      expect(usage.total_events).toBe(truth.accepted);
+      const usage = JSON.parse(answers[name]?.[ACTIONS.length]?.stdout ?? '') as { total_events: number };
+      const again = (JSON.parse(answers[name]?.[3]?.stdout ?? '') as { accepted: number }).accepted;
+      expect(usage.total_events).toBe(truth.accepted + again + 1);
     }
   });
 
