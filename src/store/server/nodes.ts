@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { InfrasageError, usageError } from '../../errors.ts';
+import { quoted } from '../landing.ts';
 import type { Params } from '../store.ts';
 import { type Cluster, cluster, placed } from './cluster.ts';
 import type { Connection } from './connection.ts';
@@ -30,23 +31,19 @@ export class Nodes {
     }
   }
 
-  /** Writes on every node what they are a cluster of, before there is anything else: who finds it knows. */
+  /** Leaves on every node what they are a cluster of, before there is anything else: who finds it knows. */
   async record(): Promise<void> {
     if (!this.cluster) return;
     const { name, nodes, replicated } = this.cluster;
     const where = nodes.length > 0 ? '' : ` ON CLUSTER '${name}'`;
-    const remote = nodes.length > 0 ? '' : `FUNCTION clusterAllReplicas('${name}', {{db}}.infrasage_cluster)`;
     const statements = [
       `CREATE DATABASE IF NOT EXISTS {{db}}${where}`,
-      `CREATE TABLE IF NOT EXISTS {{db}}.infrasage_cluster${where}
-        (name String, nodes Array(String), replicated UInt8, recorded_at DateTime64(3, 'UTC') DEFAULT now64(3))
-        ENGINE = MergeTree ORDER BY recorded_at`,
-      `INSERT INTO ${remote || '{{db}}.infrasage_cluster'} (name, nodes, replicated)
-        SELECT {name:String}, {nodes:Array(String)}, {replicated:UInt8}`,
+      // A view, not a table: it is on each node as soon as it is made, and needs no insert there.
+      `CREATE OR REPLACE VIEW {{db}}.infrasage_cluster${where} AS
+        SELECT '${name}' AS name, CAST([${nodes.map(quoted).join()}], 'Array(String)') AS nodes, ${replicated ? 1 : 0} AS replicated`,
     ];
     for (const sql of statements) {
-      for (const node of this.#nodes())
-        await node.run({ sql: this.named(sql), params: { name, nodes, replicated: replicated ? 1 : 0 } });
+      for (const node of this.#nodes()) await node.run({ sql: this.named(sql) });
     }
   }
 
@@ -74,7 +71,7 @@ export async function clusterOf(connection: Connection, database: string): Promi
   const [row] = z.array(cluster).parse(
     parseRows(
       await connection.run({
-        sql: `SELECT name, nodes, replicated FROM \`${database}\`.infrasage_cluster ORDER BY recorded_at DESC LIMIT 1`,
+        sql: `SELECT name, nodes, replicated FROM \`${database}\`.infrasage_cluster`,
       }),
     ),
   );
