@@ -165,7 +165,7 @@ describe('a command beside a process that shares the data directory', { timeout:
       const seed = runSeed();
       console.log(`socket crash test: seed ${seed} (INFRASAGE_SEED=${seed} repeats it)`);
       const random = seeded(seed);
-      const { path, truth } = monthsOfEvents(box.folder, 6_000, seed);
+      const { path, truth } = monthsOfEvents(box.folder, 3_000, seed);
       const args = ['ingest', ...SMALL_BATCHES, ...(from === 'a pipe' ? [] : [path])];
       const start = () => {
         const running = box.start(args);
@@ -204,7 +204,7 @@ describe('a command beside a process that shares the data directory', { timeout:
   );
 
   it('fails clearly when the sharing process is told to stop, and goes on without it', async () => {
-    const { path, truth } = monthsOfEvents(box.folder, 12_000, 13);
+    const { path, truth } = monthsOfEvents(box.folder, 4_000, 13);
     const shared = await sharing(box.dataDir);
     const running = box.start(['ingest', ...SMALL_BATCHES, path]);
     await until(() => readdirSync(join(box.dataDir, 'spool', 'infrasage')).length > 0);

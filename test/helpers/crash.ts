@@ -118,9 +118,9 @@ export async function expectExact(box: Sandbox, truth: Truth): Promise<void> {
   await withEngine(box.dataDir, (sql) => expectFigures(async (statement) => sql(statement), truth));
 }
 
-/** @param env that of the commands which wrote it */
+/** In a process of its own: others may be at theirs. @param env that of the commands which wrote it */
 export async function expectVerified(box: Sandbox, env: Record<string, string> = {}): Promise<void> {
-  const verified = await box.run(['verify', '--json'], { env });
+  const verified = await box.apart(['verify', '--json'], { env });
   expect(verified.stdout).toContain('"ok": true');
   expect(JSON.parse(verified.stdout)).toMatchObject({ pending_batches: 0 });
   expect(verified.status).toBe(0);
