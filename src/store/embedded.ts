@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { type ClickHouseClient, createClient } from '@clickhouse/client';
+import type { ClickHouseClient } from '@clickhouse/client';
 import { z } from 'zod';
 import { InfrasageError, usageError } from '../errors.ts';
-import { assertReadable, type IdleEngine, recordVersions } from './data-dir.ts';
+import { assertReadable, recordVersions } from './data-dir.ts';
 import { prepareDirectory } from './directory.ts';
+import { connect, type Engine, loadEngine } from './engine.ts';
 import { DISK_FULL, storeFailure } from './failure.ts';
 import { landingSelect, linesOf, ONE_BLOCK, quoted } from './landing.ts';
 import { takeLock } from './lock.ts';
@@ -15,7 +15,6 @@ import { type LockMode, type NamedLock, NamedLocks, withLock } from './named-loc
 import { Pool } from './pool.ts';
 import { parseSql } from './schema.ts';
 import { type LandingBatch, NO_RETRIES, type Params, type Store, type TextRow, uint64 } from './store.ts';
-import { removeUnwrittenMutations } from './unwritten.ts';
 
 /**
  * Batches written at the same time. One session runs one statement at a time,
@@ -28,8 +27,6 @@ const MAX_STATEMENT = 64 * 1024 * 1024;
 
 /** Free bytes below which no stored rows are changed. */
 const MUTATION_ROOM = 8 * 1024 * 1024;
-
-const require = createRequire(import.meta.url);
 
 /** A store whose engine runs in this process, and so has all of its databases. */
 export interface EmbeddedStore extends Store, EmbeddedDatabase {
@@ -121,22 +118,6 @@ async function versionOf(client: ClickHouseClient): Promise<string> {
   const result = await client.query({ query: 'SELECT version() AS version', format: 'JSONEachRow' });
   const [row] = z.tuple([z.object({ version: z.string() })]).parse(await result.json());
   return row.version;
-}
-
-function connect(engine: Engine, dataDir: string): ClickHouseClient {
-  try {
-    return createClient({ connection: engine.connect(dataDir) });
-  } catch (error) {
-    const outcome = removeUnwrittenMutations(dataDir);
-    if (outcome === 'taken') {
-      throw new InfrasageError(`the data directory ${dataDir} is in use by another program`, {
-        hint: 'wait until it has closed it, or give another --data-dir',
-        cause: error,
-      });
-    }
-    if (outcome !== 'removed') throw error;
-    return createClient({ connection: engine.connect(dataDir) });
-  }
 }
 
 /** The engine's sessions on a data directory, which its databases have in common; each is opened when it is first used. */
@@ -301,35 +282,6 @@ class DatabaseStore implements EmbeddedStore {
 
   #named(sql: string): string {
     return sql.replaceAll('{{db}}', `\`${this.database}\``);
-  }
-}
-
-type DriverConnection = Required<NonNullable<Parameters<typeof createClient>[0]>>['connection'];
-
-interface Engine extends IdleEngine {
-  connect(path: string): DriverConnection;
-}
-
-async function loadEngine(): Promise<Engine> {
-  // Read by the engine's allocator as it is loaded. Huge pages: 30,000 page faults instead of
-  // 250,000 for 3 million events, and 2 to 12 % less CPU, for 5 % more memory.
-  process.env.JE_MALLOC_CONF ??= 'thp:always';
-  try {
-    const { version } = await import('chdb');
-    const { createChdbConnection } = await import('chdb/connection');
-    const { version: release } = z.object({ version: z.string() }).parse(require('chdb/package.json'));
-    return {
-      package: `chdb ${release}`,
-      // The binding hands the version over with quotes around it.
-      version: () => String(version().libchdb).replaceAll('"', ''),
-      // The binding carries its own copy of the driver's types, equal but for a private field.
-      connect: (path) => createChdbConnection({ path }) as unknown as DriverConnection,
-    };
-  } catch (error) {
-    throw new InfrasageError('the embedded engine (the package chdb) cannot be loaded on this machine', {
-      hint: 'run npm install again on Linux (glibc) or macOS',
-      cause: error,
-    });
   }
 }
 
