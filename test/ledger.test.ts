@@ -12,8 +12,7 @@ import {
 } from '../src/ingest/ledger.ts';
 import { openEmbedded } from '../src/store/embedded.ts';
 import { thisProcess } from '../src/store/process.ts';
-import type { Store } from '../src/store/store.ts';
-import { PLAIN_LINES } from './helpers/telemetry.ts';
+import { PLAIN_LINES, type Store } from '../src/store/store.ts';
 
 let folder: string;
 let store: Store;

@@ -6,10 +6,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { EXIT, InfrasageError } from '../src/errors.ts';
 import { withLock } from '../src/store/named-locks.ts';
-import { type LandingBatch, type Store, sqlTime, uint64, type VerdictCount } from '../src/store/store.ts';
+import {
+  type LandingBatch,
+  PLAIN_LINES,
+  type Store,
+  sqlTime,
+  uint64,
+  type VerdictCount,
+} from '../src/store/store.ts';
 import { event, lines } from './helpers/events.ts';
 import { GROUNDS, type Ground } from './helpers/stores.ts';
-import { PLAIN_LINES } from './helpers/telemetry.ts';
 
 const AWKWARD = 'it\'s "quoted" \\n \\\\ \t\n\r\0 {{db}} {x:String} ü 🙂 \u2028';
 const MAX = 18_446_744_073_709_551_615n;

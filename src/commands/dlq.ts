@@ -5,6 +5,7 @@ import { isoTime, parseMoment } from '../period.ts';
 import type { Row } from '../render/report.ts';
 import { excerpt, formatCount, plural } from '../render/text.ts';
 import { type DeadLetter, findLetter, listLetters } from '../reports/dead-letters.ts';
+import { PLAIN_LINES } from '../store/store.ts';
 import { parseLimit } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
 
@@ -133,15 +134,7 @@ function contractOptions({
   options: recorded,
   boundTo,
 }: NonNullable<Awaited<ReturnType<typeof findLetter>>>): ContractOptions {
-  const defaults = {
-    tenant: null,
-    defaultType: null,
-    strict: false,
-    assumeUtc: false,
-    maxAgeSeconds: null,
-    maxLine: 1024 * 1024,
-  };
-  const options = recorded === undefined ? defaults : recordedOptions.parse(JSON.parse(recorded));
+  const options = recorded === undefined ? PLAIN_LINES : recordedOptions.parse(JSON.parse(recorded));
   return {
     tenant: boundTo ?? options.tenant ?? undefined,
     tenantBound: boundTo !== null,

@@ -53,6 +53,16 @@ export interface LineOptions {
   maxLine: number;
 }
 
+/** The contract as it is: nothing filled in, nothing demanded beyond it. */
+export const PLAIN_LINES = {
+  tenant: null,
+  defaultType: null,
+  strict: false,
+  assumeUtc: false,
+  maxAgeSeconds: null,
+  maxLine: 1024 * 1024,
+} satisfies LineOptions;
+
 /** The same, where they come from outside. */
 export const lineOptions: z.ZodType<LineOptions> = z.object({
   tenant: z.string().nullable(),

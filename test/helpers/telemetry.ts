@@ -5,20 +5,11 @@ import { z } from 'zod';
 import { recover } from '../../src/ingest/recover.ts';
 import { type Sender, Telemetry, type Upload } from '../../src/intake/telemetry.ts';
 import { openEmbedded } from '../../src/store/embedded.ts';
-import type { LineOptions, Store } from '../../src/store/store.ts';
+import { type LineOptions, PLAIN_LINES, type Store } from '../../src/store/store.ts';
 
 export const ACME: Sender = { id: 'tenant acme-corp', tenant: 'acme-corp' };
 export const GLOBEX: Sender = { id: 'tenant globex', tenant: 'globex' };
 export const ANYONE: Sender = { id: 'system', tenant: null };
-
-export const PLAIN_LINES: LineOptions = {
-  tenant: null,
-  defaultType: null,
-  strict: false,
-  assumeUtc: false,
-  maxAgeSeconds: null,
-  maxLine: 1024 * 1024,
-};
 
 /** Telemetry on a data directory of its own. */
 export interface Desk {

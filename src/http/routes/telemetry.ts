@@ -7,23 +7,13 @@ import { type Outcome, OutcomeUnread } from '../../intake/outcome.ts';
 import { Refusal, type RefusalReason } from '../../intake/refusal.ts';
 import { MOST_RECORDS, MOST_STREAM_FAILURES, Telemetry, type Upload } from '../../intake/telemetry.ts';
 import { isDiskFull } from '../../store/failure.ts';
-import type { Store } from '../../store/store.ts';
+import { PLAIN_LINES, type Store } from '../../store/store.ts';
 import type { App } from '../app.ts';
 import { principalOf } from '../auth.ts';
 import { chunksOf, discardRest } from '../chunks.ts';
 import { liftBodyTime } from '../limits.ts';
 import { BY_TOKEN_OR_KEY, problems } from '../openapi.ts';
 import { HttpProblem } from '../problem.ts';
-
-/** What lines are validated with: the contract as it is, nothing filled in but the tenant. */
-const LINES = {
-  tenant: null,
-  defaultType: null,
-  strict: false,
-  assumeUtc: false,
-  maxAgeSeconds: null,
-  maxLine: 1024 * 1024,
-};
 
 /** How long the rest of a body that is answered already is read, ms. */
 const DISCARD_TIME = 10_000;
@@ -69,7 +59,7 @@ export async function telemetryRoutes(
   root: App,
   { store, now, newId }: { store: Store; now: () => Date; newId: () => string },
 ): Promise<void> {
-  const telemetry = new Telemetry(LINES, { store, now, id: newId });
+  const telemetry = new Telemetry(PLAIN_LINES, { store, now, id: newId });
   root.addHook('preClose', () => telemetry.close());
 
   await root.register(async (scope) => {
