@@ -20,11 +20,14 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import autocannon from 'autocannon';
+import { Pool } from 'undici';
 
 const PROGRAM = fileURLToPath(new URL('../bin/infrasage.js', import.meta.url));
 const GENERATOR = fileURLToPath(new URL('./generate.js', import.meta.url));
 const SECRET = 'a secret that only this benchmark has';
 const BATCH = 1_000;
+/** Senders of batches, each of which waits for its answer. */
+const CONNECTIONS = [16, 64, 256];
 
 /** @typedef {{ origin: string, pid: number, stop(): Promise<void> }} Server */
 
@@ -189,56 +192,69 @@ function batchesOf(file) {
   return bodies;
 }
 
-/** Sends each body once. @param {Server} server @param {string} token @param {string[]} bodies */
-async function sendAll({ origin }, token, bodies) {
+/**
+ * Sends each body once.
+ * @param {Server} server @param {string} token @param {string[]} bodies @param {number} connections
+ */
+async function sendAll({ origin }, token, bodies, connections) {
+  const pool = new Pool(origin, { connections });
   let next = 0;
   await Promise.all(
-    Array.from({ length: 64 }, async () => {
+    Array.from({ length: connections }, async () => {
       for (let body = bodies[next++]; body !== undefined; body = bodies[next++]) {
-        const response = await fetch(`${origin}/api/v1/telemetry/batch`, {
+        const response = await pool.request({
+          path: '/api/v1/telemetry/batch',
           method: 'POST',
           body,
           headers: { authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson' },
         });
-        if (![200, 207, 422].includes(response.status))
-          throw new Error(`${response.status} ${await response.text()}`);
-        await response.arrayBuffer();
+        const text = await response.body.text();
+        if (![200, 207, 422].includes(response.statusCode)) throw new Error(`${response.statusCode} ${text}`);
       }
     }),
   );
+  await pool.close();
 }
 
 /** @param {string} folder @param {{ rounds: number }} options */
 async function batches(folder, { rounds }) {
   const file = generate(folder, 1_000_000);
   const bodies = batchesOf(file);
-  const ratios = [];
+  const ratios = new Map(CONNECTIONS.map((connections) => [connections, /** @type {number[]} */ ([])]));
   for (let round = 0; round < rounds; round++) {
     const cli = join(folder, `cli-${round}`);
     run(cli, ['init']);
     const started = performance.now();
     run(cli, ['ingest', '--no-alerts', file]);
     const byCommand = performance.now() - started;
-    const dataDir = join(folder, `http-${round}`);
-    run(dataDir, ['init']);
-    const server = await serve(dataDir);
-    const platform = token(dataDir, 'super-admin', 'platform');
-    const begun = performance.now();
-    await sendAll(server, platform, bodies);
-    const byHttp = performance.now() - begun;
-    await server.stop();
-    const counted = [cli, dataDir].map(
-      (dir) => JSON.parse(run(dir, ['usage', '--since', '4w', '--json'])).total_events,
-    );
-    if (counted[0] !== counted[1])
-      throw new Error(`${counted[0]} events by the command, ${counted[1]} by HTTP`);
-    ratios.push(byCommand / byHttp);
-    print(
-      `batches: command ${(byCommand / 1000).toFixed(2)} s, HTTP ${(byHttp / 1000).toFixed(2)} s, speed ${(byCommand / byHttp).toFixed(2)} of the command's`,
-    );
-    for (const dir of [cli, dataDir]) rmSync(dir, { recursive: true });
+    const expected = totalEvents(cli);
+    rmSync(cli, { recursive: true });
+    for (const [connections, speeds] of ratios) {
+      const dataDir = join(folder, `http-${round}`);
+      run(dataDir, ['init']);
+      const server = await serve(dataDir);
+      const platform = token(dataDir, 'super-admin', 'platform');
+      const begun = performance.now();
+      await sendAll(server, platform, bodies, connections);
+      const byHttp = performance.now() - begun;
+      await server.stop();
+      const stored = totalEvents(dataDir);
+      if (stored !== expected) throw new Error(`${expected} events by the command, ${stored} by HTTP`);
+      speeds.push(byCommand / byHttp);
+      print(
+        `batches, ${connections} connections: command ${(byCommand / 1000).toFixed(2)} s, HTTP ${(byHttp / 1000).toFixed(2)} s`,
+      );
+      rmSync(dataDir, { recursive: true });
+    }
   }
-  print(`batches: median ${median(ratios).toFixed(2)}`);
+  for (const [connections, speeds] of ratios) {
+    print(`batches, ${connections} connections: median ${median(speeds).toFixed(2)} of the command's speed`);
+  }
+}
+
+/** @param {string} dataDir @returns {number} */
+function totalEvents(dataDir) {
+  return JSON.parse(run(dataDir, ['usage', '--since', '4w', '--json'])).total_events;
 }
 
 /** @param {string} tenant */
@@ -303,7 +319,7 @@ async function mixed(folder, { minutes }) {
   let batchesSent = 0;
   const sending = (async () => {
     while (running) {
-      await sendAll(server, platform, [bodies[batchesSent++ % bodies.length] ?? '']);
+      await sendAll(server, platform, [bodies[batchesSent++ % bodies.length] ?? ''], 1);
       await wait(200);
     }
   })();

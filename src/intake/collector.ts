@@ -8,16 +8,17 @@ import { failureOf, Refusal } from './refusal.ts';
 /** Longest that records wait for others to be written with, unless all writers are busy. */
 export const GROUP_MS = 200;
 /**
- * The same while no group is under way: the time in which those come that send at the same moment. Whoever
- * comes later is written with others once that group is, which takes about GROUP_MS, so groups are not more.
+ * While no group is under way, one begins once as many requests came as were in the last one, and then nothing for this
+ * long. Senders that wait for their answers send again at about the same moment: a fixed time from the first of them
+ * took a few and left the others to wait.
  */
-const FIRST_MS = 20;
+const QUIET_MS = 10;
 
 /**
  * A group of this size is written as soon as a writer is free: much smaller
  * ones would cost the fixed time of a statement too often (see BATCH_BYTES).
  */
-const ENOUGH_BYTES = 8_000_000;
+const ENOUGH_BYTES = 16_000_000;
 const MOST_BYTES = 32_000_000;
 const MOST_LINES = 200_000;
 /** Tenants and lines over the limit are listed in the statement that writes a group. */
@@ -39,7 +40,7 @@ interface Waiting extends Submission {
 /**
  * Collects the records of requests into groups, and answers each request when
  * its group is committed. A group begins when its first record has waited for
- * GROUP_MS (FIRST_MS where no other is under way) or when there is enough for
+ * GROUP_MS, or sooner where no more are likely to come or there is enough for
  * one, as soon as a writer is free; so many small requests make few parts, and
  * large ones do not wait.
  */
@@ -49,6 +50,10 @@ export class Collector {
   readonly #underWay = new Set<Promise<void>>();
   #queue: Waiting[] = [];
   #queuedBytes = 0;
+  /** When the last record came or the last group ended. */
+  #lastChange = 0;
+  /** Requests of the group that began last. */
+  #lastSize = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -65,7 +70,9 @@ export class Collector {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw new Refusal('busy', 'the server is stopping', { hint: 'send it again later' });
       const bytes = submission.scan.pieces.reduce((sum, piece) => sum + piece.length, 0);
-      this.#queue.push({ ...submission, bytes, since: performance.now(), resolve, reject });
+      const since = performance.now();
+      this.#queue.push({ ...submission, bytes, since, resolve, reject });
+      this.#lastChange = since;
       this.#queuedBytes += bytes;
       this.#schedule();
     });
@@ -85,10 +92,13 @@ export class Collector {
     while (this.#underWay.size < this.#deps.store.parallelism) {
       const [first] = this.#queue;
       if (!first) return;
-      const longest = this.#underWay.size === 0 ? FIRST_MS : GROUP_MS;
-      const wait = first.since + longest - performance.now();
+      const latest = first.since + GROUP_MS;
+      const allCame = this.#underWay.size === 0 && this.#queue.length >= this.#lastSize;
+      const due = allCame ? Math.min(this.#lastChange + QUIET_MS, latest) : latest;
+      const wait = due - performance.now();
       if (wait > 0 && this.#queuedBytes < ENOUGH_BYTES && !this.#closed) {
-        this.#timer = setTimeout(() => this.#schedule(), wait);
+        // What has come by now and is not read yet is read first.
+        this.#timer = setTimeout(() => setImmediate(() => this.#schedule()), wait);
         return;
       }
       this.#begin(this.#take());
@@ -129,8 +139,10 @@ export class Collector {
   }
 
   #begin(group: readonly Waiting[]): void {
+    this.#lastSize = group.length;
     const writing = this.#write(group).finally(() => {
       this.#underWay.delete(writing);
+      this.#lastChange = performance.now();
       this.#schedule();
     });
     this.#underWay.add(writing);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { InfrasageError } from '../errors.ts';
-import { scanLines } from '../ingest/batch.ts';
+import { type Scan, scanLines } from '../ingest/batch.ts';
 import { ingest } from '../ingest/ingest.ts';
 import type { LineOptions, Store } from '../store/store.ts';
 import { decoded, withWhole } from './body.ts';
@@ -137,7 +137,7 @@ export class Telemetry {
       head.length = 0;
       const scan = ended ? this.#scan(ndjsonLines(start)) : undefined;
       if (scan && scan.sourceLines <= MOST_RECORDS) {
-        return await this.#group(upload, 'ndjson', start, ndjsonLines);
+        return await this.#group(upload, 'ndjson', start, () => scan);
       }
       onStream?.();
       return await this.#stream(upload, start, chunks);
@@ -166,7 +166,7 @@ export class Telemetry {
     const chunks = decoded(upload.body, upload.encoding);
     try {
       return await withWhole(chunks, { most, budget: this.#budget, sender: upload.sender.id }, (body) =>
-        this.#group(upload, kind, body, toLines),
+        this.#group(upload, kind, body, () => this.#scan(toLines(body))),
       );
     } catch (error) {
       throw refusalIn(error) ?? error;
@@ -177,10 +177,10 @@ export class Telemetry {
     return scanLines(lines, 1, this.#options.maxLine);
   }
 
-  #group(upload: Upload, kind: string, body: Buffer, toLines: (body: Buffer) => Buffer): Promise<Outcome> {
-    // Before the lines are made, which changes the body.
+  /** @param scanOf the lines of the body, which making them may change */
+  #group(upload: Upload, kind: string, body: Buffer, scanOf: () => Scan): Promise<Outcome> {
     const key = requestKey(upload, kind, body);
-    const scan = this.#scan(toLines(body));
+    const scan = scanOf();
     if (scan.lines === 0) return Promise.resolve({ queued: 0, failed: 0, failures: [] });
     return this.#once(key, () => this.#collector.add({ scan, boundTo: upload.sender.tenant, key }));
   }
