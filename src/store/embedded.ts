@@ -106,7 +106,10 @@ async function openDatabase(
 async function openSession(engine: Engine, dataDir: string): Promise<ClickHouseClient> {
   const client = connect(engine, dataDir);
   try {
-    await client.command({ query: `SET max_query_size = ${MAX_STATEMENT}` });
+    // Every batch is counted by a condition of its own: the cache of conditions would only grow with them.
+    await client.command({
+      query: `SET max_query_size = ${MAX_STATEMENT}, use_query_condition_cache = 0`,
+    });
   } catch (error) {
     await client.close();
     throw error;
