@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from './figures.js';
 
 /** @typedef {{ wallMs: number, cpuMs: number }} Sample */
 
@@ -113,12 +114,6 @@ async function measure(way, file, dataDir) {
   const { user, system } = process.cpuUsage(cpu);
   await store.close();
   return { wallMs, cpuMs: (user + system) / 1000 };
-}
-
-/** @param {number[]} values */
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
 /** @param {string} folder @param {number} events @param {number} rounds */

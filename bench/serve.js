@@ -21,6 +21,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import autocannon from 'autocannon';
 import { Pool } from 'undici';
+import { median } from './figures.js';
+import { fillMetering } from './fill.js';
+import { EVENT_TYPES } from './generate.js';
 
 const PROGRAM = fileURLToPath(new URL('../bin/infrasage.js', import.meta.url));
 const GENERATOR = fileURLToPath(new URL('./generate.js', import.meta.url));
@@ -91,11 +94,6 @@ function residentMb(pid) {
   return Math.round(Number(kib) / 1000);
 }
 
-/** @param {number[]} values */
-function median(values) {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
 /** @param {string} text */
 const print = (text) => process.stdout.write(`${text}\n`);
 
@@ -126,29 +124,9 @@ async function atRate(rate, seconds, send) {
 
 /** @param {string} dataDir @param {{ rows: number, seconds: number }} options */
 async function breakdown(dataDir, { rows, seconds }) {
-  const { openEmbedded } = await import('../dist/store/embedded.js');
-  const tenants = 1_000;
-  const types = ['metric', 'log', 'trace', 'event', 'profile', 'slo'];
-  const hours = Math.floor(rows / tenants / types.length);
-  const store = await openEmbedded({ dataDir, database: 'infrasage', command: 'bench' });
   const start = performance.now();
-  await store.command(
-    `INSERT INTO {{db}}.infrasage_usage_metering
-      (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
-    SELECT concat('tenant-', leftPad(toString(intDiv(number, ${hours * types.length})), 4, '0')),
-      toStartOfHour(now()) - INTERVAL intDiv(number, ${types.length}) % ${hours} HOUR,
-      [${types.map((type) => `'${type}'`).join()}][number % ${types.length} + 1],
-      cityHash64(number) % 1000000, cityHash64(number, 1) % 30000000, cityHash64(number, 2) % 240000000,
-      '', now64(3)
-    FROM numbers(${hours * tenants * types.length})
-    SETTINGS max_partitions_per_insert_block = 0, min_insert_block_size_rows = 20000000,
-      min_insert_block_size_bytes = 4000000000`,
-  );
-  await store.command('OPTIMIZE TABLE {{db}}.infrasage_usage_metering FINAL');
-  await store.close();
-  print(
-    `${hours * tenants * types.length} metering rows in ${((performance.now() - start) / 1000).toFixed(0)} s`,
-  );
+  const stored = await fillMetering(dataDir, rows);
+  print(`${stored} metering rows in ${((performance.now() - start) / 1000).toFixed(0)} s`);
   const server = await serve(dataDir);
   const tokens = Array.from({ length: 20 }, (_, i) =>
     token(dataDir, 'viewer', `tenant-${String(i * 47).padStart(4, '0')}`),
@@ -161,7 +139,8 @@ async function breakdown(dataDir, { rows, seconds }) {
         headers: { authorization: `Bearer ${tokens[i % tokens.length]}` },
       });
       const { breakdown: rows } = await response.json();
-      if (rows?.length !== types.length) throw new Error(`${response.status}, and not ${types.length} rows`);
+      if (rows?.length !== EVENT_TYPES.length)
+        throw new Error(`${response.status}, and not ${EVENT_TYPES.length} rows`);
     };
     // A server that has just begun has its code to compile: that is not counted.
     await atRate(50, 5, ask);

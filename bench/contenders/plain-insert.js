@@ -1,0 +1,24 @@
+// node plain-insert.js DIRECTORY FILE [tuned]: the engine's own INSERT … SELECT FROM file(…, JSONEachRow), in a
+// process of its own. It neither validates nor meters, keeps no dead letters and does not sync to disk. By default
+// it parses a million rows, then sorts and writes them as one block on one core; tuned, in blocks of the size that
+// ingest writes (32 MB), one on each core at a time.
+
+import { cpus } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import { Session } from 'chdb';
+import { COLUMNS, PLAIN_TABLE, STORED } from './plain-table.js';
+
+const [directory = '', file = '', tuned] = process.argv.slice(2);
+const session = new Session(directory);
+session.query('CREATE DATABASE plain');
+session.query(PLAIN_TABLE);
+const start = performance.now();
+session.query(`
+  INSERT INTO plain.events
+  SELECT * FROM file('${file.replaceAll("'", "''")}', 'JSONEachRow', '${COLUMNS.replaceAll("'", "''")}')
+  SETTINGS date_time_input_format = 'best_effort'
+    ${tuned ? `, max_insert_threads = ${cpus().length}, min_insert_block_size_rows = 100000` : ''}`);
+const work_ms = performance.now() - start;
+const [rows] = session.query(STORED).split('\t').map(Number);
+session.close();
+process.stdout.write(JSON.stringify({ rows, work_ms }));
