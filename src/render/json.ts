@@ -1,4 +1,4 @@
-import { stringify } from 'lossless-json';
+import { isInteger, parse, stringify } from 'lossless-json';
 import type { Report } from './report.ts';
 
 /** Characters that JSON lets stand but a terminal may act on: C1 controls, DEL, bidi controls. */
@@ -17,6 +17,17 @@ export function renderNdjson({ rows }: Report): string {
 /** JSON in one line, exact and inert like the rest. */
 export function jsonText(value: unknown): string {
   return inert(stringify(value) ?? 'null');
+}
+
+/**
+ * What JSON says, with integers in full: bigint where a number would round.
+ * @throws SyntaxError
+ */
+export function jsonValue(text: string): unknown {
+  return parse(text, undefined, (digits) => {
+    const value = Number(digits);
+    return isInteger(digits) && !Number.isSafeInteger(value) ? BigInt(digits) : value;
+  });
 }
 
 function inert(json: string): string {

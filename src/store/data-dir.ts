@@ -68,6 +68,15 @@ export function isMade(dataDir: string): boolean {
   }
 }
 
+/**
+ * Whether a database is there, or was begun to be made; also where that is not written down readably, which opening
+ * the directory explains.
+ */
+export function isKnown(dataDir: string, database: string): boolean {
+  const found = readVersions(dataDir);
+  return !found || found.schema[database] !== undefined || found.program[database] !== undefined;
+}
+
 /** The fingerprint of the schema a database was last brought to; undefined where it is not known. */
 export function recordedSchema(dataDir: string, database: string): string | undefined {
   return readVersions(dataDir)?.schema[database];

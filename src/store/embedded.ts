@@ -4,17 +4,26 @@ import { join } from 'node:path';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { z } from 'zod';
 import { InfrasageError, usageError } from '../errors.ts';
-import { assertReadable, recordVersions } from './data-dir.ts';
+import { assertReadable, isKnown, recordVersions } from './data-dir.ts';
 import { prepareDirectory } from './directory.ts';
 import { connect, type Engine, loadEngine } from './engine.ts';
-import { DISK_FULL, storeFailure } from './failure.ts';
+import { DISK_FULL, noDatabase, questionFailure, storeFailure } from './failure.ts';
 import { landingSelect, linesOf, ONE_BLOCK, quoted } from './landing.ts';
 import { takeLock } from './lock.ts';
 import { migrate } from './migrate.ts';
 import { type LockMode, type NamedLock, NamedLocks, withLock } from './named-locks.ts';
 import { Pool } from './pool.ts';
+import { ANSWER_FORMAT, answer, questionSettings } from './question.ts';
 import { parseSql } from './schema.ts';
-import { type LandingBatch, NO_RETRIES, type Params, type Store, type TextRow, uint64 } from './store.ts';
+import {
+  type LandingBatch,
+  NO_RETRIES,
+  type Params,
+  type Question,
+  type Store,
+  type TextRow,
+  uint64,
+} from './store.ts';
 
 /**
  * Batches written at the same time. One session runs one statement at a time,
@@ -32,9 +41,10 @@ const MUTATION_ROOM = 8 * 1024 * 1024;
 export interface EmbeddedStore extends Store, EmbeddedDatabase {
   /**
    * Another database of the same data directory, with its schema brought up to date; works until this store is closed.
+   * @param options.create whether it is made where it is not there
    * @throws InfrasageError (exit 3)
    */
-  forDatabase(database: string): Promise<EmbeddedDatabase>;
+  forDatabase(database: string, options: { create: boolean }): Promise<EmbeddedDatabase>;
 }
 
 /** One of its databases. */
@@ -166,6 +176,11 @@ class Sessions {
     this.#release();
   }
 
+  /** Another session, to be closed by who asks. */
+  aside(): Promise<ClickHouseClient> {
+    return this.#open();
+  }
+
   async #opened(): Promise<ClickHouseClient> {
     const client = await this.#open();
     this.#clients.push(client);
@@ -192,9 +207,10 @@ class DatabaseStore implements EmbeddedStore {
     this.#sessions = sessions;
   }
 
-  async forDatabase(database: string): Promise<DatabaseStore> {
+  async forDatabase(database: string, { create }: { create: boolean }): Promise<DatabaseStore> {
     if (database === this.database) return this;
     const { databases, dataDir } = this.#sessions;
+    if (!create && !isKnown(dataDir, database)) throw noDatabase(database, `in ${dataDir}`);
     const open = async () => {
       prepare(dataDir, database);
       return openDatabase(database, this.#sessions, this.#build);
@@ -216,6 +232,26 @@ class DatabaseStore implements EmbeddedStore {
       }),
     );
     return z.array(row).parse(await result.json());
+  }
+
+  async ask(question: Question): Promise<string> {
+    // A session of its own: what is set here holds until it is closed, and cannot be taken back in it.
+    const session = await this.#sessions.aside();
+    const run = (sql: string, params: Question['params']) =>
+      this.#sessions.run(async () => {
+        const result = await session.query({ query: sql, format: ANSWER_FORMAT, query_params: params });
+        return result.text();
+      });
+    try {
+      await session.command({ query: `USE \`${this.database}\`` });
+      for (const [name, value] of questionSettings(question.maxRows))
+        await session.command({ query: `SET ${name} = ${value}` });
+      return await answer(run, question);
+    } catch (error) {
+      throw questionFailure(storeFailure(error));
+    } finally {
+      await session.close();
+    }
   }
 
   async command(sql: string, params: Params = {}): Promise<void> {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { InfrasageError } from '../errors.ts';
+import { EXIT, InfrasageError } from '../errors.ts';
 
 const engineError = z.object({
   message: z.string(),
@@ -38,6 +38,29 @@ export function storeFailure(error: unknown): InfrasageError {
   if (known) return new InfrasageError(known.message, { hint: known.hint, cause: error });
   if (/No space left on device|ENOSPC/.test(message)) return storeFailure({ code: DISK_FULL, message });
   return new InfrasageError(`the engine said: ${firstSentence(message)}`, { cause: error });
+}
+
+/** A database that is to be read and is not there: a mistyped one is not made. */
+export function noDatabase(database: string, where: string): InfrasageError {
+  return new InfrasageError(`there is no infrasage database ${database} ${where}`, {
+    hint: 'infrasage init makes it, and so does the first ingest; or give another --database',
+  });
+}
+
+/** Engine codes of what is not the question's fault. */
+const NOT_ASKED_WRONG = [DISK_FULL, '241', '159', '202', '236', '394', '999'];
+const READONLY = ['164', '497'];
+
+/** Why a question was not answered: where the engine refuses it, that is wrong usage. */
+export function questionFailure(failure: InfrasageError): InfrasageError {
+  const parsed = engineError.safeParse(failure.cause);
+  const code = parsed.success ? parsed.data.code : undefined;
+  if (code === undefined || NOT_ASKED_WRONG.includes(code)) return failure;
+  const { message, cause } = failure;
+  const hint = READONLY.includes(code)
+    ? 'infrasage sql reads the tables of the database, and nothing else'
+    : '';
+  return new InfrasageError(message, { hint, exitStatus: EXIT.usage, cause });
 }
 
 /** Whether something failed for want of space on the disk. */

@@ -1,7 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { InfrasageError } from '../errors.ts';
-import { isMade } from './data-dir.ts';
+import { isKnown, isMade, recordedSchema } from './data-dir.ts';
+import { noDatabase } from './failure.ts';
 import { DirectoryInUse, type Holder, holderOf } from './lock.ts';
+import { fingerprint } from './schema.ts';
 import { connectShared } from './socket-client.ts';
 import type { Store } from './store.ts';
 
@@ -13,7 +15,9 @@ const PATIENCE = 30_000;
  * through that; else with the engine inside this process, which is loaded
  * only then.
  * @param options.command what this process runs, for others that find the directory in use
- * @param options.create whether a directory that is not there is made; else that is an error, and nothing is made
+ * @param options.create whether a directory or database that is not there is made; else that is an error, and nothing
+ *   is made
+ * @param options.schema whether the database is brought to its schema; without it, what is there can be read
  * @throws InfrasageError (exit 3) as openEmbedded
  */
 export async function openStore(options: Opening): Promise<Store> {
@@ -28,11 +32,24 @@ export async function openStore(options: Opening): Promise<Store> {
   }
 }
 
+/**
+ * The store where it can be had at once, as it is: undefined where there is none, where another process has it and
+ * does not share it, and where it would have to be changed first. Makes nothing.
+ */
+export async function openAtOnce(options: Omit<Opening, 'create' | 'schema'>): Promise<Store | undefined> {
+  const { dataDir, database } = options;
+  if (!isMade(dataDir) || recordedSchema(dataDir, database) !== fingerprint()) return undefined;
+  if (holderOf(dataDir)) return connectShared(options);
+  const { openEmbedded } = await import('./embedded.ts');
+  return openEmbedded({ ...options, schema: false });
+}
+
 interface Opening {
   dataDir: string;
   database: string;
   command: string;
   create?: boolean;
+  schema?: boolean;
 }
 
 /** The store, or who has it and is going to share it or has just ceased to. */
@@ -45,6 +62,7 @@ async function openAlone({ create = false, ...options }: Opening): Promise<Store
       hint: 'infrasage init makes a data directory, and so does the first ingest; or give another --data-dir',
     });
   }
+  if (!create && !isKnown(dataDir, options.database)) throw noDatabase(options.database, `in ${dataDir}`);
   const { openEmbedded } = await import('./embedded.ts');
   try {
     return await openEmbedded(options);

@@ -12,12 +12,14 @@ import {
   type LandingBatch,
   NO_RETRIES,
   type Params,
+  type Question,
   type Store,
   type TextRow,
   uint64,
   type VerdictCount,
 } from './store.ts';
 import {
+  asked,
   type Call,
   HEADERS,
   hello,
@@ -39,9 +41,11 @@ import {
 export async function connectShared({
   dataDir,
   database,
+  create = false,
 }: {
   dataDir: string;
   database: string;
+  create?: boolean;
 }): Promise<Store | undefined> {
   const socket = join(dataDir, SOCKET);
   if (!existsSync(socket)) return undefined;
@@ -49,7 +53,11 @@ export async function connectShared({
   try {
     const session = await send(agent, {
       path: SESSION,
-      headers: { [HEADERS.database]: database, [HEADERS.version]: programVersion() },
+      headers: {
+        [HEADERS.database]: database,
+        [HEADERS.create]: create ? 'yes' : 'no',
+        [HEADERS.version]: programVersion(),
+      },
     });
     if (session.statusCode !== 200) throw await refusal(session);
     return new SocketStore(agent, session, { dataDir, database });
@@ -91,6 +99,10 @@ class SocketStore implements Store {
   async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {
     const response = await this.#call('/query', { sql, params: packParams(params) });
     return z.array(row).parse(await rows(response));
+  }
+
+  async ask({ sql, params, maxRows }: Question): Promise<string> {
+    return asked.parse(await this.#ask('/ask', { sql, params, maxRows })).answer;
   }
 
   async command(sql: string, params: Params = {}): Promise<void> {

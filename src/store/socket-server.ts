@@ -7,14 +7,15 @@ import { json } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
-import { databaseName } from '../config.ts';
 import { InfrasageError } from '../errors.ts';
+import { databaseName } from '../settings/table.ts';
 import { programVersion } from '../version.ts';
 import type { EmbeddedDatabase, EmbeddedStore } from './embedded.ts';
 import type { NamedLock } from './named-locks.ts';
 import { withShortPath } from './short-path.ts';
 import type { LandingBatch } from './store.ts';
 import {
+  type asked,
   CALLS,
   type Call,
   HEADERS,
@@ -130,6 +131,9 @@ class Rows {
 
 const ANSWERS: Answers = {
   '/query': async ({ store }, { sql, params }) => new Rows(await store.query(sql, z.unknown(), params)),
+  '/ask': async ({ store }, question): Promise<z.infer<typeof asked>> => ({
+    answer: await store.ask(question),
+  }),
   '/command': (session, { sql, params }) => changing(session, (store) => store.command(sql, params)),
   '/mutate': (session, { sql, params }) => changing(session, (store) => store.mutate(sql, params)),
   '/insert': (session, { table, rows }) => changing(session, (store) => store.insert(table, ...rows)),
@@ -253,7 +257,8 @@ class Sharing {
     const database = databaseName.parse(headers[HEADERS.database]);
     // What a client that was killed has begun is done or failed before another looks at it.
     await Promise.allSettled(this.#draining);
-    const store = await this.#store.forDatabase(database);
+    const create = headers[HEADERS.create] === 'yes';
+    const store = await this.#store.forDatabase(database, { create });
     const id = randomUUID();
     const session: Session = {
       store,

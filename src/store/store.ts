@@ -73,6 +73,15 @@ export const lineOptions: z.ZodType<LineOptions> = z.object({
   maxLine: z.number(),
 });
 
+/** A statement of somebody else's, which may read and nothing more. */
+export interface Question {
+  sql: string;
+  /** Texts that are bound to its placeholders. */
+  params: Readonly<Record<string, string>>;
+  /** Most rows of the answer. */
+  maxRows: number;
+}
+
 /** What to do where something failed that may pass by itself. */
 export interface Retries {
   /** How long to try again, counted from the first failure, ms; 0 for not at all. */
@@ -110,6 +119,13 @@ export interface Store {
   readonly retries: Retries;
   /** Runs a SELECT; every row is parsed by the schema. 64-bit integers arrive as strings. */
   query<T>(sql: string, row: z.ZodType<T>, params?: Params): Promise<T[]>;
+  /**
+   * Answers a question, in which names of tables may go without the database. The engine itself refuses whatever is
+   * more than reading its tables: changes, settings, files, other servers.
+   * @returns a JSON array a line: the names of the columns, their types, then the rows, with integers in full
+   * @throws InfrasageError (exit 2) where the engine refuses it
+   */
+  ask(question: Question): Promise<string>;
   /** Runs a statement without a result. */
   command(sql: string, params?: Params): Promise<void>;
   /**
@@ -146,6 +162,9 @@ export interface Store {
   /** Waits for what is under way, then lets go of the engine. */
   close(): Promise<void>;
 }
+
+/** What a report needs of a store. */
+export type Reader = Pick<Store, 'database' | 'query'>;
 
 /** A UInt64 or Int64 column. */
 export const uint64 = z.union([z.string().regex(/^-?\d+$/), z.number().int()]).transform((v) => BigInt(v));

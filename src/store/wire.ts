@@ -13,6 +13,8 @@ export const SOCKET = 'infrasage.sock';
 export const SESSION = '/session';
 export const HEADERS = {
   database: 'infrasage-database',
+  /** `yes` where a database that is not there is to be made. */
+  create: 'infrasage-create',
   version: 'infrasage-version',
   hello: 'infrasage-hello',
   session: 'infrasage-session',
@@ -89,6 +91,7 @@ const batch = z.object({
 /** What each call of the store is sent with, by its path. */
 export const CALLS = {
   '/query': statement,
+  '/ask': z.object({ sql: z.string(), params: z.record(z.string(), z.string()), maxRows: z.number() }),
   '/command': statement,
   '/mutate': statement,
   '/insert': z.object({ table: z.string(), rows: z.array(z.record(z.string(), z.string())) }),
@@ -101,6 +104,9 @@ export const CALLS = {
 export type Call = keyof typeof CALLS;
 /** The body of a call, before it is JSON. */
 export type Sent<C extends Call> = z.input<(typeof CALLS)[C]>;
+
+/** The answer to /ask. */
+export const asked = z.object({ answer: z.string() });
 
 /** The answer to /lock: null where it was not to be waited for, and somebody has it. */
 export const lockAnswer = z.object({ lock: z.string().nullable() });

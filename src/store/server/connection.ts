@@ -53,6 +53,8 @@ export interface Statement {
   /** What follows the SQL; made anew for each try. */
   body?: () => AsyncIterable<Uint8Array | string>;
   queryId?: string;
+  /** Beside those of every statement, and over them: what goes into the address of the request, `database` too. */
+  settings?: Readonly<Record<string, string>>;
   /** Statements of one session have its temporary tables, and run one at a time. */
   session?: string;
 }
@@ -116,7 +118,7 @@ export class Connection {
     }
   }
 
-  async #try({ sql, params = {}, body, queryId, session }: Statement): Promise<string> {
+  async #try({ sql, params = {}, body, queryId, session, settings = {} }: Statement): Promise<string> {
     const { query, bound } = bind(sql, params);
     const {
       stream,
@@ -133,6 +135,7 @@ export class Connection {
         // The server looks for the statement in so many bytes, and begins it only when it has read them: with more
         // than the statement has, it would be begun when most of the body is there, and all of it kept in memory.
         max_query_size: String(body === undefined ? MAX_STATEMENT : Buffer.byteLength(query) + 2),
+        ...settings,
       } as ClickHouseSettings,
       ignore_error_response: true,
       ...(queryId === undefined ? {} : { query_id: queryId }),

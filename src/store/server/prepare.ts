@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { InfrasageError } from '../../errors.ts';
+import { noDatabase } from '../failure.ts';
 import { bringUpToDate, isUpToDate } from '../migrate.ts';
 import { lockTables } from '../schema.ts';
 import type { Store } from '../store.ts';
@@ -54,12 +55,13 @@ export async function engineOf(connection: Connection, database: string): Promis
 /**
  * Brings a database of a server to this program's schema, which takes one query where it is there already.
  * @param options.anew whether every statement is repeated, as some node of a cluster may be new
+ * @param options.create whether it is made where it is not there, or has nothing of infrasage in it
  * @throws InfrasageError (exit 3) where a newer program has changed it, or a grant is missing
  */
 export async function migrateServer(
   store: Store,
   connection: Connection,
-  { anew }: { anew: boolean },
+  { anew, create }: { anew: boolean; create: boolean },
 ): Promise<void> {
   let there = true;
   try {
@@ -69,6 +71,8 @@ export async function migrateServer(
     there = code !== CODE.unknownDatabase;
     if (![CODE.unknownDatabase, CODE.unknownTable, CODE.noAccess].some((known) => known === code))
       throw error;
+    if (!create && code !== CODE.noAccess)
+      throw noDatabase(store.database, `on the ClickHouse server at ${connection.address.url.origin}`);
   }
   // First of all, so that nothing is half made.
   await assertGranted(connection, store.database, 'prepare');

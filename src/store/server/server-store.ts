@@ -4,16 +4,17 @@ import { z } from 'zod';
 import type { ServerAddress } from '../../config.ts';
 
 import { InfrasageError } from '../../errors.ts';
-
 import { prepareDirectory } from '../directory.ts';
-import { DISK_FULL } from '../failure.ts';
+import { DISK_FULL, questionFailure } from '../failure.ts';
 import { landingSelect, ONE_BLOCK } from '../landing.ts';
 import { type LockMode, type NamedLock, withLock } from '../named-locks.ts';
+import { ANSWER_FORMAT, answer, questionSettings } from '../question.ts';
 import { parseSql } from '../schema.ts';
 import {
   type LandingBatch,
   NO_RETRIES,
   type Params,
+  type Question,
   type Retries,
   type Store,
   type TextRow,
@@ -53,6 +54,8 @@ export interface ServerOptions {
   cluster?: ClusterWish;
   /** Whether the schema is brought up to date; without it, only judgeBatch works. Default true. */
   migrate?: boolean;
+  /** Whether a database that is not there is made; else that is an error. Default true. */
+  create?: boolean;
 }
 
 /**
@@ -66,8 +69,9 @@ export async function openServer({
   onWait,
   cluster: wish,
   migrate = true,
+  create = true,
 }: ServerOptions): Promise<Store> {
-  const spoolDir = prepareDirectory(dataDir, 'servers', folderOf(address), database);
+  const spoolDir = prepareDirectory(dataDir, ...spoolFolders(address, database));
   const connection = new Connection(address, retries(address.retryForMs, Math.random), onWait);
   try {
     const { engineVersion, onCluster, onOne } = await engineOf(connection, database);
@@ -84,7 +88,7 @@ export async function openServer({
     const nodes = new Nodes(connection, database, cluster);
     if (wish) await nodes.record();
     const store = new ServerStore(connection, nodes, { database, engineVersion, spoolDir });
-    if (migrate) await migrateServer(store, connection, { anew: wish !== undefined });
+    if (migrate) await migrateServer(store, connection, { anew: wish !== undefined, create });
     return store;
   } catch (error) {
     await connection.close();
@@ -141,6 +145,21 @@ class ServerStore implements Store {
   async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {
     const answer = await this.#connection.run({ sql: this.#named(sql), params });
     return z.array(row).parse(parseRows(answer));
+  }
+
+  async ask(question: Question): Promise<string> {
+    const settings = {
+      ...Object.fromEntries(questionSettings(question.maxRows)),
+      default_format: ANSWER_FORMAT,
+      database: this.database,
+    };
+    const run = (sql: string, params: Question['params']) =>
+      this.#connection.run({ sql, settings: { ...settings, ...boundAsWritten(sql, params) } });
+    try {
+      return await answer(run, question);
+    } catch (error) {
+      throw error instanceof InfrasageError ? questionFailure(error) : error;
+    }
   }
 
   command(sql: string, params: Params = {}): Promise<void> {
@@ -255,11 +274,29 @@ class ServerStore implements Store {
   }
 }
 
+/** Values as somebody has written them: of a list, its own text; of anything else, the text itself. */
+function boundAsWritten(sql: string, params: Question['params']): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(params).map(([name, value]) => {
+      const isList = new RegExp(`\\{${name}:\\s*(Array|Map|Tuple)\\b`).test(sql);
+      const escaped = value.replace(/[\\\t\n\r]/g, (c) => ESCAPES[c] ?? c);
+      return [`param_${name}`, isList ? value : escaped];
+    }),
+  );
+}
+
+const ESCAPES: Record<string, string> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
+
 const verdict = z.object({ error: z.string(), lines: uint64, bytes: uint64 });
 
 /** Opened when it is read: a file that is not there is then a failure of who reads it. */
 async function* linesOf({ path }: LandingBatch): AsyncGenerator<Uint8Array> {
   yield* createReadStream(path, { highWaterMark: READ_BYTES });
+}
+
+/** Where in a data directory the batches for a database of a server are spooled: a folder in a folder. */
+export function spoolFolders(address: ServerAddress, database: string): string[] {
+  return ['servers', folderOf(address), database];
 }
 
 /** A server's folder for spool files, by the name it is called by. */
