@@ -1,46 +1,16 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import ms, { type StringValue } from 'ms';
 import { z } from 'zod';
 import { InfrasageError, usageError } from './errors.ts';
 import type { Io } from './io.ts';
-import { FORMATS } from './render/format.ts';
-
-/** Name of a database: safe in a path and in SQL. */
-export const databaseName = z
-  .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'must be letters, digits and underscores, and start with no digit');
-
-/** A tenant as an operator may name it: the contract's rule for tenant_id. */
-export const tenantId = z
-  .string()
-  .refine(
-    (s) => s !== '' && [...s].length <= 128 && !/\p{Cc}/u.test(s),
-    'must be 1 to 128 characters, none of them control characters',
-  );
-
-const serverUrl = z
-  .string()
-  // Never said in a message: a password may be in it.
-  .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), {
-    error: 'must be an http or https URL, such as http://localhost:8123',
-    abort: true,
-  })
-  .transform((text) => new URL(text))
-  .refine(({ search, hash }) => search === '' && hash === '', 'must have no ? and no # in it');
-
-/** How long to try again: milliseconds. */
-const retryTime = z
-  .string()
-  .regex(/^(0|\d+(s|m|h))$/, 'must be a span such as 60s, 5m or 0')
-  .transform((text) => (text === '0' ? 0 : ms(text as StringValue)));
+import { SETTINGS } from './settings/table.ts';
 
 const clickhouseOptions = z.object({
-  url: serverUrl,
-  user: z.string().optional(),
-  password: z.string().optional(),
-  caFile: z.string().optional(),
-  retryFor: retryTime,
+  url: SETTINGS['clickhouse.url'].value,
+  user: SETTINGS['clickhouse.user'].value.optional(),
+  password: SETTINGS['clickhouse.password'].value.optional(),
+  caFile: SETTINGS['clickhouse.ca_file'].value.optional(),
+  retryFor: SETTINGS['clickhouse.retry_for'].value,
 });
 
 /** A ClickHouse server, and how it is reached. */
@@ -57,16 +27,16 @@ export interface ServerAddress {
 }
 
 const globalOptions = z.object({
-  dataDir: z.string().min(1, 'must not be empty'),
-  database: databaseName,
-  tenant: tenantId.optional(),
-  format: z.enum(FORMATS),
+  dataDir: SETTINGS.data_dir.value,
+  database: SETTINGS.database.value,
+  tenant: SETTINGS.tenant.value.optional(),
+  format: SETTINGS.format.value,
   color: z.boolean(),
   quiet: z.boolean(),
   debug: z.boolean(),
 });
 
-/** The settings of one run, checked: flags over environment over defaults. */
+/** The settings of one run, checked: flags over environment and files (see settings/layers.ts) over defaults. */
 export type Config = z.infer<typeof globalOptions> & {
   /** The server that has the data; undefined for the embedded engine. */
   clickhouse: ServerAddress | undefined;
@@ -81,6 +51,7 @@ export interface GlobalFlags {
   tenant?: string;
   format?: string;
   json?: boolean;
+  config?: string;
   color?: boolean;
   quiet?: boolean;
   debug?: boolean;
@@ -91,11 +62,23 @@ const SOURCES: Record<string, string> = {
   dataDir: '--data-dir or INFRASAGE_DATA_DIR',
   database: '--database or INFRASAGE_DATABASE',
   tenant: '--tenant or INFRASAGE_TENANT',
-  format: '--format',
+  format: '--format or INFRASAGE_FORMAT',
 };
 
+/** What is in force where nothing is said, by the names of the settings. */
+export const DEFAULTS = {
+  database: 'infrasage',
+  format: 'table',
+  'clickhouse.user': 'default',
+  'clickhouse.retry_for': '60s',
+  'serve.host': '127.0.0.1',
+  'serve.port': '8080',
+  'serve.rate_limit': '12000',
+  'serve.log_level': 'info',
+} as const;
+
 /**
- * Settings from flags, then environment, then defaults.
+ * Settings from flags, then what the environment and the files say (see settings/layers.ts), then defaults.
  * @throws InfrasageError (exit 2) that names the flag or variable whose value is wrong
  */
 export function readConfig(flags: GlobalFlags, io: Pick<Io, 'env' | 'stdout'>): Config {
@@ -105,9 +88,9 @@ export function readConfig(flags: GlobalFlags, io: Pick<Io, 'env' | 'stdout'>): 
   }
   const parsed = globalOptions.safeParse({
     dataDir: flags.dataDir ?? (env.INFRASAGE_DATA_DIR || defaultDataDir(env)),
-    database: flags.database ?? (env.INFRASAGE_DATABASE || 'infrasage'),
+    database: flags.database ?? (env.INFRASAGE_DATABASE || DEFAULTS.database),
     tenant: flags.tenant ?? (env.INFRASAGE_TENANT || undefined),
-    format: flags.json ? 'json' : (flags.format ?? 'table'),
+    format: flags.json ? 'json' : (flags.format ?? (env.INFRASAGE_FORMAT || DEFAULTS.format)),
     color: flags.color !== false && !env.NO_COLOR && env.TERM !== 'dumb' && io.stdout.isTTY === true,
     quiet: flags.quiet ?? false,
     debug: flags.debug ?? false,
@@ -118,8 +101,7 @@ export function readConfig(flags: GlobalFlags, io: Pick<Io, 'env' | 'stdout'>): 
   }
   const issue = parsed.error.issues[0];
   const name = String(issue?.path[0] ?? '');
-  const allowed = name === 'format' ? `must be one of ${FORMATS.join(', ')}` : issue?.message;
-  throw usageError(`${SOURCES[name] ?? name} ${allowed}`);
+  throw usageError(`${SOURCES[name] ?? name} ${issue?.message}`);
 }
 
 /**
@@ -136,7 +118,7 @@ function readServerAddress(flags: GlobalFlags, env: Io['env']): ServerAddress | 
       user: env.INFRASAGE_CLICKHOUSE_USER || undefined,
       password: env.INFRASAGE_CLICKHOUSE_PASSWORD || undefined,
       caFile: env.INFRASAGE_CLICKHOUSE_CA_FILE || undefined,
-      retryFor: flags.retryFor ?? (env.INFRASAGE_RETRY_FOR || '60s'),
+      retryFor: flags.retryFor ?? (env.INFRASAGE_RETRY_FOR || DEFAULTS['clickhouse.retry_for']),
     },
     {
       url: '--clickhouse or INFRASAGE_CLICKHOUSE_URL',
@@ -151,7 +133,7 @@ function readServerAddress(flags: GlobalFlags, env: Io['env']): ServerAddress | 
   bare.password = '';
   return {
     url: bare,
-    user: percentDecoded(url.username) || user || 'default',
+    user: percentDecoded(url.username) || user || DEFAULTS['clickhouse.user'],
     password: percentDecoded(url.password) || password || '',
     caFile: caFile === undefined ? undefined : resolve(caFile),
     retryForMs: retryFor,
@@ -178,28 +160,12 @@ function percentDecoded(text: string): string {
   }
 }
 
-const jwtSecret = z
-  .string()
-  .refine(
-    (text) => Buffer.byteLength(text) >= 32,
-    'must be at least 32 bytes, such as of openssl rand -hex 32',
-  );
-
-/** Keys come from where nobody can change them on the way: https, or this machine. */
-const jwksUrl = z
-  .url({ protocol: /^https?$/, error: 'must be an https URL' })
-  .refine(
-    (text) =>
-      !text.startsWith('http:') || ['localhost', '127.0.0.1', '[::1]'].includes(new URL(text).hostname),
-    'must be an https URL',
-  );
-
 const tokenOptions = z.object({
-  secret: jwtSecret.optional(),
-  jwksUrl: jwksUrl.optional(),
-  publicKeyFile: z.string().optional(),
-  audience: z.string().optional(),
-  issuer: z.string().optional(),
+  secret: SETTINGS['jwt.secret'].value.optional(),
+  jwksUrl: SETTINGS['jwt.jwks_url'].value.optional(),
+  publicKeyFile: SETTINGS['jwt.public_key_file'].value.optional(),
+  audience: SETTINGS['jwt.audience'].value.optional(),
+  issuer: SETTINGS['jwt.issuer'].value.optional(),
 });
 
 /** With what tokens are verified: one kind of key, and the audience and issuer they must name, if any. */
@@ -245,18 +211,11 @@ export function readTokenSettings(env: Io['env']): TokenSettings {
   return { key, audience, issuer };
 }
 
-const wholeNumber = (least: number, most: number) => {
-  const error = `must be a whole number from ${least} to ${most}`;
-  return z.coerce.number({ error }).int(error).min(least, error).max(most, error);
-};
-
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-
 const serverOptions = z.object({
-  host: z.string().min(1, 'must not be empty'),
-  port: wholeNumber(0, 65_535),
-  rateLimit: wholeNumber(1, 100_000_000),
-  logLevel: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }),
+  host: SETTINGS['serve.host'].value,
+  port: SETTINGS['serve.port'].value,
+  rateLimit: SETTINGS['serve.rate_limit'].value,
+  logLevel: SETTINGS['serve.log_level'].value,
 });
 
 /** The settings of `serve`. */
@@ -274,10 +233,10 @@ export function readServerSettings(
   const settings = parseSettings(
     serverOptions,
     {
-      host: flags.host ?? (env.INFRASAGE_HOST || '127.0.0.1'),
-      port: flags.port ?? (env.INFRASAGE_PORT || 8080),
-      rateLimit: env.INFRASAGE_RATE_LIMIT || 12_000,
-      logLevel: env.INFRASAGE_LOG_LEVEL || (debug ? 'debug' : quiet ? 'error' : 'info'),
+      host: flags.host ?? (env.INFRASAGE_HOST || DEFAULTS['serve.host']),
+      port: flags.port ?? (env.INFRASAGE_PORT || DEFAULTS['serve.port']),
+      rateLimit: env.INFRASAGE_RATE_LIMIT || DEFAULTS['serve.rate_limit'],
+      logLevel: env.INFRASAGE_LOG_LEVEL || (debug ? 'debug' : quiet ? 'error' : DEFAULTS['serve.log_level']),
     },
     {
       host: '--host or INFRASAGE_HOST',
@@ -301,7 +260,8 @@ function parseSettings<T extends object>(
   throw usageError(`${source?.[1] ?? 'a setting'} ${issue?.message}`);
 }
 
-function defaultDataDir(env: Io['env']): string {
+/** Where data is kept where no directory is named. */
+export function defaultDataDir(env: Io['env']): string {
   if (env.XDG_DATA_HOME) return join(env.XDG_DATA_HOME, 'infrasage');
   const home = env.HOME || homedir();
   if (!home)

@@ -1,18 +1,63 @@
 import type { DeliveryDeps } from './alerts/outbox.ts';
-import type { Config, ServerAddress } from './config.ts';
+import { type Config, type GlobalFlags, readConfig, type ServerAddress } from './config.ts';
+import type { Data } from './doctor/check.ts';
 import { EXIT, type ExitStatus, InfrasageError, usageError } from './errors.ts';
 import { type Io, write } from './io.ts';
 import { render } from './render/index.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
+import { readSettings, type Settings, settingsOf } from './settings/layers.ts';
 import type { ClusterWish } from './store/server/nodes.ts';
 import type { SharedStore } from './store/socket-server.ts';
 import type { Store } from './store/store.ts';
 
+/** What a run is begun with beside its settings. */
+interface Run {
+  /** What it runs, for others that find the data directory in use. */
+  command: string;
+  runCommand: Context['runCommand'];
+}
+
+/**
+ * Reads the settings of a run.
+ * @param run.brokenSettings whether wrong settings of the environment or a file are kept in context.fault, and the
+ *   run goes on with the flags alone
+ * @throws InfrasageError (exit 2) that names the flag, variable or line whose value is wrong
+ */
+export async function openContext(
+  flags: GlobalFlags,
+  io: Io,
+  { brokenSettings, ...run }: Run & { brokenSettings: boolean },
+): Promise<Context> {
+  try {
+    const settings = await readSettings(io.env, { folder: process.cwd(), configFile: flags.config });
+    const known = { ...io, env: settings.env };
+    const context = new Context(readConfig(flags, known), known, { ...run, flags, settings });
+    for (const path of settings.exposed) {
+      if (!brokenSettings)
+        await context.say(`${path} has secrets in it and others can read it: chmod 600 ${path}`);
+    }
+    return context;
+  } catch (fault) {
+    if (!brokenSettings || !(fault instanceof InfrasageError)) throw fault;
+    const { HOME, XDG_DATA_HOME, NO_COLOR, TERM } = io.env;
+    const bare = { ...io, env: { HOME, XDG_DATA_HOME, NO_COLOR, TERM } };
+    const config = readConfig(flags, bare);
+    return new Context(config, bare, { ...run, flags, settings: settingsOf(bare.env), fault });
+  }
+}
+
 /** What a command works with: the composition root of one run. */
 export class Context {
   readonly config: Config;
+  /** Its surroundings; of the environment, what a file says too, and what it says itself first. */
   readonly io: Io;
+  /** The global flags as they were given. */
+  readonly flags: GlobalFlags;
+  /** Where the settings come from. */
+  readonly settings: Settings;
+  /** What is wrong with the settings, for a command that runs all the same. */
+  readonly fault: InfrasageError | undefined;
   /** Moment of the run; the same for everything it does but ingest, which stamps each batch. */
   readonly now: Date;
   /** Runs another command line of this program, for commands that show others at work. */
@@ -24,10 +69,19 @@ export class Context {
   constructor(
     config: Config,
     io: Io,
-    { command, runCommand }: { command: string; runCommand: Context['runCommand'] },
+    {
+      command,
+      runCommand,
+      flags,
+      settings,
+      fault,
+    }: Run & { flags: GlobalFlags; settings: Settings; fault?: InfrasageError },
   ) {
     this.config = config;
     this.io = io;
+    this.flags = flags;
+    this.settings = settings;
+    this.fault = fault;
     this.now = io.now();
     this.runCommand = runCommand;
     this.#command = command;
@@ -37,7 +91,7 @@ export class Context {
    * The store for a command that reads: what interrupted runs left behind is
    * settled, so that no report shows half a batch; where that cannot be done
    * (a full disk), it says so and reads on.
-   * @throws InfrasageError (exit 3) where there is no data directory: a mistyped one is not made
+   * @throws InfrasageError (exit 3) where there is no data directory or database: a mistyped one is not made
    */
   async store(): Promise<Store> {
     const store = await this.unsettledStore();
@@ -86,7 +140,7 @@ export class Context {
     if (!this.#store) {
       const { clickhouse, dataDir, database } = this.config;
       if (clickhouse) {
-        this.#store = await this.#openServer(clickhouse, { dataDir });
+        this.#store = await this.#openServer(clickhouse, { dataDir, create });
       } else {
         const { openStore } = await import('./store/open.ts');
         this.#store = await openStore({ dataDir, database, command: this.#command, create });
@@ -94,6 +148,22 @@ export class Context {
     }
     return this.#store;
   }
+  /**
+   * The data as it is there, to be looked at: nothing is made, settled or migrated. To be closed by who asks.
+   * @throws InfrasageError (exit 3) as store()
+   */
+  async dataToLookAt(): Promise<Data> {
+    const { clickhouse, dataDir, database } = this.config;
+    if (clickhouse) {
+      const { inspectServer } = await import('./store/server/inspect.ts');
+      const server = await inspectServer(clickhouse, database);
+      return { kind: 'server', reader: server, server };
+    }
+    const { openStore } = await import('./store/open.ts');
+    const store = await openStore({ dataDir, database, command: this.#command, schema: false });
+    return { kind: 'embedded', reader: store, store };
+  }
+
   /** A server on which only lines can be judged: its database is not touched. To be closed by who asks. */
   serverToJudge(address: ServerAddress, dataDir: string): Promise<Store> {
     return this.#openServer(address, { dataDir, migrate: false });
@@ -112,7 +182,12 @@ export class Context {
 
   async #openServer(
     address: ServerAddress,
-    { dataDir, migrate = true, cluster }: { dataDir: string; migrate?: boolean; cluster?: ClusterWish },
+    {
+      dataDir,
+      migrate = true,
+      create = true,
+      cluster,
+    }: { dataDir: string; migrate?: boolean; create?: boolean; cluster?: ClusterWish },
   ): Promise<Store> {
     const { openServer } = await import('./store/server/server-store.ts');
     return openServer({
@@ -120,6 +195,7 @@ export class Context {
       dataDir,
       database: this.config.database,
       migrate,
+      create,
       ...(cluster && { cluster }),
       onWait: ({ message }) => void this.say(`${message}; trying again`).catch(() => {}),
     });
@@ -130,7 +206,11 @@ export class Context {
    * every other command on the data directory until close(). Settled as for a command that reads.
    */
   async storeToShare(): Promise<Store> {
-    if (this.config.clickhouse) return this.store();
+    if (this.config.clickhouse) {
+      const store = await this.#open({ create: true });
+      await this.#settleToRead(store);
+      return store;
+    }
     const [{ openEmbedded }, { shareStore }] = await Promise.all([
       import('./store/embedded.ts'),
       import('./store/socket-server.ts'),

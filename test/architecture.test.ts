@@ -47,7 +47,7 @@ describe('imports', () => {
   test('were found, and each names a file that is there', () => {
     expect(files.length).toBeGreaterThan(30);
     expect(imports.length).toBeGreaterThan(files.length);
-    expect(imports.some(({ from, to }) => from === 'src/cli.ts' && to === 'src/commands/index.ts')).toBe(
+    expect(imports.some(({ from, to }) => from === 'src/program.ts' && to === 'src/commands/index.ts')).toBe(
       true,
     );
     expect(
@@ -66,12 +66,14 @@ describe('imports', () => {
   /** From the top down: a part may import from its own row and from those below. */
   const LAYERS = [
     ['src/cli.ts'],
+    ['src/program.ts'],
     ['commands', 'http'],
     ['src/context.ts'],
-    ['intake'],
+    ['intake', 'doctor', 'completion'],
     ['access', 'ingest', 'reports', 'alerts', 'verify'],
     ['store'],
     ['src/config.ts'],
+    ['settings'],
     ['render'],
     ['src/period.ts', 'src/strict-json.ts'],
     ['src/errors.ts', 'src/io.ts', 'src/version.ts'],
@@ -149,6 +151,8 @@ describe('imports', () => {
   test('a command holds no SQL', () => {
     const commands = files.filter((path) => part(path) === 'commands');
     const sql = /\{\{db\}\}|\b(SELECT|INSERT INTO|ALTER TABLE)\s/;
-    expect(commands.filter((path) => sql.test(readFileSync(join(ROOT, path), 'utf8')))).toEqual([]);
+    // The examples of `sql` are what others ask.
+    const own = (path: string) => readFileSync(join(ROOT, path), 'utf8').replace(/infrasage sql .*$/gm, '');
+    expect(commands.filter((path) => sql.test(own(path)))).toEqual([]);
   });
 });

@@ -109,7 +109,7 @@ describe('without a data directory', () => {
     ['usage --since 99999999999w', /--since 99999999999w is not a time/],
     ['usage --since 2024-01-02 --until 2024-01-02', /--since 2024-01-02 is not before --until 2024-01-02/],
     ['usage --by color', /--by color is not a grouping; use one of event_type, /],
-    ['usage --format xml', /--format must be one of table, json, ndjson, csv, markdown/],
+    ['usage --format xml', /--format or INFRASAGE_FORMAT must be one of table, json, ndjson, csv, markdown/],
     ['usage --json --format csv', /contradict/],
     ['services --limit 0', /--limit 0 is not a number of rows/],
     ['services --limit ten', /--limit ten is not a number of rows/],

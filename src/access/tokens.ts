@@ -10,8 +10,9 @@ import {
   SignJWT,
 } from 'jose';
 import { z } from 'zod';
-import { type TokenSettings, tenantId } from '../config.ts';
+import type { TokenSettings } from '../config.ts';
 import { InfrasageError, usageError } from '../errors.ts';
+import { tenantId } from '../settings/table.ts';
 import { readJson } from '../strict-json.ts';
 import { type Principal, ROLES, type Role } from './roles.ts';
 

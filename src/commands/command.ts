@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Context } from '../context.ts';
 import type { ExitStatus } from '../errors.ts';
 
@@ -9,10 +9,16 @@ export type Handler<Options, Arguments extends unknown[] = []> = (
   ...args: Arguments
 ) => Promise<ExitStatus>;
 
+export interface ActOptions {
+  /** Whether it runs also where the settings of the environment or a file are wrong; context.fault has what is. */
+  brokenSettings?: boolean;
+}
+
 /** Turns a handler into commander's action: opens the context, runs, closes. */
 export type Act = <Options, Arguments extends unknown[] = []>(
   command: Command,
   handler: Handler<Options, Arguments>,
+  options?: ActOptions,
 ) => void;
 
 /** A command's own file: its arguments, options and examples, and what it does. */
@@ -20,7 +26,27 @@ export interface CommandModule {
   configure(command: Command, act: Act): void;
 }
 
-/** Examples at the end of a command's help. */
+/** An option that takes one of some words: help lists them and shells complete them; who reads it refuses others. */
+export function oneOf(flags: string, description: string, words: readonly string[]): Option {
+  const option = new Option(flags, description);
+  option.argChoices = [...words];
+  return option;
+}
+
+const EXAMPLES = new WeakMap<Command, readonly string[]>();
+
+/** Examples at the end of a command's help; those of its subcommands too, which show the lines that call them. */
 export function examples(command: Command, lines: readonly string[]): Command {
-  return command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+  EXAMPLES.set(command, lines);
+  return command;
+}
+
+/** The examples of a command: its own, or the lines of a command above it that call it. */
+export function examplesOf(command: Command): readonly string[] {
+  const own = EXAMPLES.get(command);
+  if (own) return own;
+  const above: Command | null = command.parent;
+  if (!above?.parent) return [];
+  const words = ` ${above.name()} ${command.name()}`;
+  return examplesOf(above).filter((line) => new RegExp(`${words}(?![\\w-])`).test(line));
 }

@@ -7,7 +7,7 @@ import { excerpt, formatCount, plural } from '../render/text.ts';
 import { type DeadLetter, findLetter, listLetters } from '../reports/dead-letters.ts';
 import { PLAIN_LINES } from '../store/store.ts';
 import { parseLimit } from './amounts.ts';
-import { type CommandModule, examples } from './command.ts';
+import { type CommandModule, examples, oneOf } from './command.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   examples(command, [
@@ -18,7 +18,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
   const list = command
     .command('list')
     .description('List dead letters, newest first.')
-    .option('--error <code>', 'only this error code')
+    .addOption(oneOf('--error <code>', 'only this error code', ERROR_CODES))
     .option('--since <time>', 'only those received since: a span, a date, or RFC 3339')
     .option('--limit <rows>', 'print this many', '20');
   act<{ error?: string; since?: string; limit: string }>(list, async (context, { error, since, limit }) => {

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { tenantId } from '../config.ts';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
 import { BATCH_BYTES, type IngestSummary, ingest as ingestSources } from '../ingest/ingest.ts';
@@ -8,9 +7,10 @@ import { fileSource, type Source, stdinSource } from '../ingest/source.ts';
 import { parseSpan } from '../period.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
+import { tenantId } from '../settings/table.ts';
 import type { Store } from '../store/store.ts';
 import { checkAfterIngest } from './alerts-check.ts';
-import { type CommandModule, examples } from './command.ts';
+import { type CommandModule, examples, oneOf } from './command.ts';
 import { onInterrupt } from './interrupt.ts';
 import { ingestProgress } from './progress.ts';
 import { withTemporaryStore } from './temporary.ts';
@@ -48,7 +48,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       '[files...]',
       'files of one JSON object a line, also gzip or zstd; - or none for standard input',
     )
-    .option('--default-type <type>', `event type of events without one: ${EVENT_TYPES.join(', ')}`)
+    .addOption(oneOf('--default-type <type>', 'event type of events without one', EVENT_TYPES))
     .option('--assume-utc', 'also take timestamps without an offset, or with a space for the T')
     .option('--strict', 'demand what the ingestion gateway does: metric_name and value, or body')
     .option('--max-age <span>', 'reject events older than this, e.g. 24h')

@@ -5,7 +5,7 @@ import { readTokenSettings } from '../config.ts';
 import { EXIT, usageError } from '../errors.ts';
 import { write } from '../io.ts';
 import { parseSpan } from '../period.ts';
-import { type CommandModule, examples } from './command.ts';
+import { type CommandModule, examples, oneOf } from './command.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   examples(command, [
@@ -15,7 +15,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
   const create = command
     .command('create')
     .description('Print a token for the HTTP API, signed with INFRASAGE_JWT_SECRET, and nothing else.')
-    .requiredOption('--role <role>', `one of ${ROLES.join(', ')}`)
+    .addOption(oneOf('--role <role>', 'what it allows', ROLES).makeOptionMandatory())
     .option('--expires <span>', 'how long it is valid: 90m, 24h, 30d', '24h');
   act<{ role: string; expires: string }>(create, async ({ config, io, now }, options) => {
     const role = ROLES.find((name) => name === options.role);

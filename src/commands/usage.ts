@@ -4,14 +4,14 @@ import { isoTime, parsePeriod } from '../period.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { GROUPINGS, type Grouping, type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
-import { type CommandModule, examples } from './command.ts';
+import { type CommandModule, examples, oneOf } from './command.ts';
 import { alertLines } from './limits.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
     .option('--since <time>', 'start: a span (90m, 24h, 7d, 2w), a date, or RFC 3339', '24h')
     .option('--until <time>', 'end, not included; default now')
-    .option('--by <grouping>', `one of ${GROUPINGS.join(', ')}`, 'event_type');
+    .addOption(oneOf('--by <grouping>', 'what each row is about', GROUPINGS).default('event_type'));
   examples(command, [
     'infrasage usage --since 24h',
     'infrasage usage --since 7d --by day --tenant acme-corp',

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { tenantId } from '../../config.ts';
+import { tenantId } from '../../settings/table.ts';
 
 /** The parameter by which a super-admin names a tenant. */
 export const tenantParameter = tenantId

@@ -1,0 +1,100 @@
+import { Command } from 'commander';
+import { type Act, examples, examplesOf, oneOf } from './commands/command.ts';
+import { COMMANDS } from './commands/index.ts';
+import { FORMATS } from './render/format.ts';
+import { programVersion } from './version.ts';
+
+/** How the program writes; what commander itself says is an error goes through outputError. */
+interface Output {
+  writeOut(text: string): void;
+  writeErr(text: string): void;
+  outputError(text: string, print: (text: string) => void): void;
+}
+
+/** The program with its own options, and what to load its commands by. */
+export interface Program {
+  command: Command;
+  /** Loads the file of a command of the first level, as calling it does; once. */
+  load(command: Command): Promise<void>;
+}
+
+/**
+ * The command line: options, commands, help. Nothing is loaded but the names of the commands.
+ * @param actOf turns a command's handler into its action
+ */
+export function buildProgram(output: Output, actOf: (program: Command) => Act): Program {
+  const program = new Command('infrasage')
+    .description('Meter telemetry usage: ingest events, count them once, report, bill and alert.')
+    .version(programVersion(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .option(
+      '--clickhouse <url>',
+      'ClickHouse server to work with instead of the embedded engine (INFRASAGE_CLICKHOUSE_URL)',
+    )
+    .option(
+      '--retry-for <span>',
+      'how long to try again while it does not answer, default 60s (INFRASAGE_RETRY_FOR)',
+    )
+    .option('--data-dir <dir>', 'where the embedded engine keeps its data (INFRASAGE_DATA_DIR)')
+    .option('--database <name>', 'database, default infrasage (INFRASAGE_DATABASE)')
+    .option('--tenant <id>', 'only this tenant; on ingest, for events without one (INFRASAGE_TENANT)')
+    .option('--config <file>', 'file of settings, instead of those usually read (INFRASAGE_CONFIG)')
+    .addOption(oneOf('--format <format>', 'output format (INFRASAGE_FORMAT)', FORMATS))
+    .option('--json', 'short for --format json')
+    .option('--no-color', 'no colours (NO_COLOR)')
+    .option('--quiet', 'no messages on standard error but errors')
+    .option('--debug', 'print the stack and the cause of an error')
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError('Run with --help for the options.')
+    .configureOutput(output)
+    .exitOverride();
+  examples(program, [
+    'infrasage ingest < events.ndjson',
+    'infrasage usage --since 24h',
+    'infrasage billing --month',
+    'infrasage alerts add 80',
+  ]);
+  program.addHelpText('afterAll', ({ command }) => helpEnd(command));
+  for (const { name, summary, hidden = false } of COMMANDS)
+    program
+      .command(name, { hidden })
+      .summary(summary)
+      .description(`${sentence(summary)}.`);
+  // commander's own help command would show a command whose file is not loaded.
+  examples(
+    program
+      .helpCommand(false)
+      .command('help [command...]')
+      .summary('help of a command')
+      .description('Help of a command.')
+      .action(async (names: string[]) => {
+        const unknown = names.length > 0 && !COMMANDS.some(({ name }) => name === names[0]);
+        await program.parseAsync(unknown ? names : [...names, '--help'], { from: 'user' });
+      }),
+    ['infrasage help', 'infrasage help alerts add'],
+  );
+  const act = actOf(program);
+  const loaded = new Set<Command>();
+  const load = async (command: Command) => {
+    const entry = COMMANDS.find((candidate) => candidate.name === command.name());
+    if (!entry || command.parent !== program || loaded.has(command)) return;
+    loaded.add(command);
+    (await entry.load()).configure(command, act);
+  };
+  // A command's file is loaded when it is called, so that the others cost nothing.
+  program.hook('preSubcommand', (_, command) => load(command));
+  return { command: program, load };
+}
+
+function helpEnd(command: Command): string {
+  const lines = examplesOf(command).map((line) => `  ${line}`);
+  const shown = lines.length === 0 ? '' : `\nExamples:\n${lines.join('\n')}`;
+  return command.parent ? shown : `${shown}\n\n${EXIT_STATUS}`;
+}
+
+/** What the exit status of every command says. */
+export const EXIT_STATUS = 'Exit status: 0 fine; 1 a finding; 2 wrong usage; 3 it could not be done.';
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
