@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EXIT, InfrasageError } from '../errors.ts';
-import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import { type Reader, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 import { ownOrDefault } from './own.ts';
 
 /** Where a firing is sent; with none of these it is shown and kept in the history. */
@@ -81,7 +81,7 @@ const alertRow = z
  * @param options.removed also those that were removed
  */
 export async function listAlerts(
-  store: Store,
+  store: Reader,
   tenantId: string | null,
   { removed = false }: { removed?: boolean } = {},
 ): Promise<Alert[]> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import { type Reader, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 import type { Channels } from './alerts.ts';
 import { DIMENSIONS, type Dimension, type FiredUsage, type UsageFiring } from './evaluate.ts';
 import type { LastSilence, SilenceFiring } from './silence.ts';
@@ -131,7 +131,7 @@ const firingRow = z
 
 /** The firings since a time, latest first; of one tenant or of all. */
 export async function readFirings(
-  store: Store,
+  store: Reader,
   { since, tenantId, limit }: { since: Date; tenantId: string | null; limit?: number },
 ): Promise<Firing[]> {
   return store.query(

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import pLimit, { type LimitFunction } from 'p-limit';
 import { z } from 'zod';
-import { type Store, sqlTime, utcTime } from '../store/store.ts';
+import { type Reader, type Store, sqlTime, utcTime } from '../store/store.ts';
 import {
   CHANNELS,
   type Channel,
@@ -97,6 +97,25 @@ export async function deliverDue(store: Store, deps: DeliveryDeps): Promise<Deli
   const since = new Date(now.getTime() - 3 * TRIED_FOR_MS);
   const firings = await readFirings(store, { since, tenantId: null });
   return deliver(store, messagesOf(firings.filter(({ kind }) => kind !== 'test')), deps);
+}
+
+/** A message that nobody has confirmed, and the last attempt at it. */
+export interface Undelivered extends Message {
+  last: Attempt | undefined;
+}
+
+/** The messages of the last nine days that are not delivered: those that are tried again, and those given up. */
+export async function undelivered(store: Reader, now: Date): Promise<Undelivered[]> {
+  const since = new Date(now.getTime() - 3 * TRIED_FOR_MS);
+  const firings = await readFirings(store, { since, tenantId: null });
+  const messages = messagesOf(firings.filter(({ kind }) => kind !== 'test'));
+  const last = await lastAttempts(
+    store,
+    messages.map(({ digest }) => digest.id),
+  );
+  return messages
+    .map((message) => ({ ...message, last: last.get(message.digest.id) }))
+    .filter((message) => message.last?.outcome !== 'delivered');
 }
 
 /** Sends these messages, as far as they are due. */
@@ -211,7 +230,7 @@ async function record(store: Store, attempt: Attempt, revision: 1 | 2): Promise<
 }
 
 /** The attempts at messages, in order. */
-export async function readAttempts(store: Store, messageIds: readonly string[]): Promise<Attempt[]> {
+export async function readAttempts(store: Reader, messageIds: readonly string[]): Promise<Attempt[]> {
   if (messageIds.length === 0) return [];
   return store.query(
     `SELECT message_id, channel, attempt, outcome, detail, started_at, next_at
@@ -241,6 +260,6 @@ export async function readAttempts(store: Store, messageIds: readonly string[]):
   );
 }
 
-async function lastAttempts(store: Store, messageIds: readonly string[]): Promise<Map<string, Attempt>> {
+async function lastAttempts(store: Reader, messageIds: readonly string[]): Promise<Map<string, Attempt>> {
   return new Map((await readAttempts(store, messageIds)).map((attempt) => [attempt.messageId, attempt]));
 }

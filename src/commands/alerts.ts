@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { type Alert, addAlert, alertJson, listAlerts, noSuchAlert, removeAlert } from '../alerts/alerts.ts';
 import { assertWebhookUrl } from '../alerts/channels/address.ts';
-import { channelSettings } from '../alerts/channels/settings.ts';
+import { channelSettings, missingSettings } from '../alerts/channels/settings.ts';
 import { shownTarget } from '../alerts/history.ts';
 import { span } from '../alerts/message.ts';
 import { type Quotas, readQuotas } from '../alerts/quotas.ts';
@@ -33,6 +33,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage alerts add --silent-for 2h --service payment-api --email ops@acme.example',
     'infrasage alerts list',
     'infrasage alerts check',
+    'infrasage alerts test 95 --tenant acme-corp',
+    'infrasage alerts history --since 30d',
+    'infrasage alerts simulate 50 80 95 --months 6',
     'infrasage alerts remove 80',
   ]);
   const add = command
@@ -166,13 +169,7 @@ function quotaNotes(quotas: Quotas, tenantId: string): string[] {
 
 /** What is missing for its channels to be sent to. */
 function channelNotes(alert: Alert, env: Parameters<typeof channelSettings>[0]): string[] {
-  const { smtpUrl, smtpFrom, slackWebhookUrl, webhookSecret } = channelSettings(env);
-  const missing = [
-    ...(alert.email !== null && !smtpUrl ? ['INFRASAGE_SMTP_URL'] : []),
-    ...(alert.email !== null && !smtpFrom ? ['INFRASAGE_SMTP_FROM'] : []),
-    ...(alert.slack && !slackWebhookUrl ? ['SLACK_WEBHOOK_URL'] : []),
-    ...(alert.webhook !== null && !webhookSecret ? ['INFRASAGE_WEBHOOK_SECRET'] : []),
-  ];
+  const missing = missingSettings(alert, channelSettings(env));
   return missing.length === 0 ? [] : [`Not set here, and needed to send it: ${missing.join(', ')}`];
 }
 

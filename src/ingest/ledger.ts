@@ -4,6 +4,7 @@ import {
   type Binding,
   type LineOptions,
   lineOptions,
+  type Reader,
   type Store,
   sqlTime,
   uint64,
@@ -231,7 +232,7 @@ const entryRow = z
  * their keys: 11 ms of CPU time in a ledger of 400,000 batches, 300 of them unmerged, where FINAL took 150.
  */
 export async function pendingBatches(
-  store: Store,
+  store: Reader,
   place?: Pick<LedgerEntry, 'previousKey' | 'head'>,
 ): Promise<LedgerEntry[]> {
   const begun = await store.query(

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Store, uint64 } from '../store/store.ts';
+import { type Reader, type Store, uint64 } from '../store/store.ts';
 
 /** Asks the store for nothing but an answer. */
 export async function answers(store: Store): Promise<void> {
@@ -17,7 +17,7 @@ export interface TableSize {
 }
 
 /** The size of every table of the database, by name. */
-export async function tableSizes(store: Store): Promise<TableSize[]> {
+export async function tableSizes(store: Reader): Promise<TableSize[]> {
   return store.query(
     `SELECT table, sum(p.rows) AS rows, sum(p.bytes_on_disk) AS bytes, count() AS parts
     FROM system.parts AS p

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Store, uint64 } from '../store/store.ts';
+import { type Reader, uint64 } from '../store/store.ts';
 
 export interface TenantRow {
   tenant_id: string;
@@ -14,7 +14,7 @@ export interface TenantRow {
 }
 
 /** Every tenant that has metered events, largest first. */
-export async function tenants(store: Store): Promise<TenantRow[]> {
+export async function tenants(store: Reader): Promise<TenantRow[]> {
   return store.query(
     `SELECT tenant_id, sum(event_count) AS events, sum(m.bytes_ingested) AS bytes, sum(m.bytes_received) AS bytes_received,
       formatDateTime(min(hour), '%Y-%m-%dT%H:00:00Z') AS first_hour,
@@ -31,4 +31,18 @@ export async function tenants(store: Store): Promise<TenantRow[]> {
       last_hour: z.string(),
     }),
   );
+}
+
+/** Names of tenants with metered events that begin alike, in order; enough of them to choose from. */
+export async function tenantsLike(
+  store: Reader,
+  { prefix, limit }: { prefix: string; limit: number },
+): Promise<string[]> {
+  const rows = await store.query(
+    `SELECT DISTINCT tenant_id FROM {{db}}.infrasage_usage_metering
+    WHERE startsWith(tenant_id, {prefix:String}) ORDER BY tenant_id LIMIT {limit:UInt32}`,
+    z.object({ tenant_id: z.string() }),
+    { prefix, limit },
+  );
+  return rows.map(({ tenant_id }) => tenant_id);
 }

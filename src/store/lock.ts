@@ -1,4 +1,4 @@
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
@@ -67,8 +67,18 @@ export function takeLock(dataDir: string, as: Pick<Holder, 'command' | 'shares'>
 
 /** The live process that has the data directory; undefined where there is none. */
 export function holderOf(dataDir: string): Holder | undefined {
-  const found = readHolder(join(dataDir, 'infrasage.lock'));
-  return found && isAlive(found) ? found : undefined;
+  const found = lockFile(dataDir);
+  return found?.holder && found.isAlive ? found.holder : undefined;
+}
+
+/** The lock as it lies there, also of a process that is gone; without a holder where it is damaged. */
+export function lockFile(
+  dataDir: string,
+): { path: string; holder: Holder | undefined; isAlive: boolean } | undefined {
+  const path = join(dataDir, 'infrasage.lock');
+  if (!existsSync(path)) return undefined;
+  const found = readHolder(path);
+  return { path, holder: found, isAlive: found !== undefined && isAlive(found) };
 }
 
 /**

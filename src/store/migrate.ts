@@ -3,7 +3,7 @@ import { InfrasageError } from '../errors.ts';
 import { programVersion } from '../version.ts';
 import { recordedSchema, recordMigration } from './data-dir.ts';
 import { fingerprint, type Migration, migrations, type View, views } from './schema.ts';
-import type { Store } from './store.ts';
+import type { Reader, Store } from './store.ts';
 
 const LEDGER = `CREATE TABLE IF NOT EXISTS {{db}}.infrasage_migrations
 (
@@ -76,7 +76,7 @@ export function schemaStatements(before: readonly string[]): string[] {
 }
 
 /** Whether a database has this program's schema: one query. Fails where there is no schema at all. */
-export async function isUpToDate(store: Store): Promise<boolean> {
+export async function isUpToDate(store: Reader): Promise<boolean> {
   const applied = await appliedFiles(store);
   const known = migrations();
   return (
@@ -88,7 +88,7 @@ export async function isUpToDate(store: Store): Promise<boolean> {
   );
 }
 
-function appliedFiles(store: Store): Promise<Applied[]> {
+function appliedFiles(store: Reader): Promise<Applied[]> {
   return store.query(
     'SELECT version, name, argMax(checksum, applied_at) AS checksum FROM {{db}}.infrasage_migrations GROUP BY version, name',
     appliedRow,

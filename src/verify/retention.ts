@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
-import { type Store, sqlTime, utcTime } from '../store/store.ts';
+import { type Reader, type Store, sqlTime, utcTime } from '../store/store.ts';
 
 /** The tables with raw rows, and when each row was ingested. */
 const RAW = [
@@ -39,7 +39,7 @@ export async function setRawRetention(store: Store, seconds: number | null, now:
 }
 
 /** How long raw rows are kept, in seconds; null for good. */
-export async function rawRetention(store: Store): Promise<number | null> {
+export async function rawRetention(store: Reader): Promise<number | null> {
   return (await termOf(store, RAW[0].table))?.seconds ?? null;
 }
 
@@ -69,7 +69,7 @@ interface Term {
 }
 
 /** How long a table keeps its rows, by the clock of the engine, which removes them. */
-async function termOf(store: Store, table: string): Promise<Term | undefined> {
+async function termOf(store: Reader, table: string): Promise<Term | undefined> {
   const [found] = await store.query(
     `SELECT extract(engine_full, ' TTL (.*?)(?: SETTINGS |$)') AS ttl,
       toUInt64OrZero(extract(ttl, '^toDateTime\\\\(\\\\w+\\\\) \\\\+ toIntervalSecond\\\\((\\\\d+)\\\\)$')) AS seconds,

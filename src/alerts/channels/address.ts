@@ -37,7 +37,8 @@ export function publicAgent(): Agent {
   return new Agent({ connect: { lookup: publicLookup } });
 }
 
-const publicLookup: LookupFunction = (hostname, options, callback) => {
+/** Resolves a name as usual, and fails where it is of an address that is not public. */
+export const publicLookup: LookupFunction = (hostname, options, callback) => {
   resolve(hostname, { ...options, all: true }, (error, found) => {
     const wrong = found?.find(({ address }) => !isPublic(address));
     if (error || wrong || found.length === 0) {

@@ -50,7 +50,7 @@ function outcome({ accepted, response }: SMTPSentMessageInfo, target: string): S
 }
 
 /** The URL and the password in it, as written and as meant. */
-function secretsOf(url: string): string[] {
+export function secretsOf(url: string): string[] {
   if (!URL.canParse(url)) return [url];
   const { password } = new URL(url);
   try {

@@ -1,3 +1,4 @@
+import type { Channels } from '../alerts.ts';
 import type { ChannelSettings } from './channel.ts';
 
 /** The settings of the channels, from the environment: flags would show their secrets to others. An empty value is none. */
@@ -13,4 +14,17 @@ export function channelSettings(env: Readonly<Record<string, string | undefined>
       .map((host) => host.trim().toLowerCase())
       .filter(Boolean),
   };
+}
+
+/** The variables that are not set and that an alert needs to be sent by its channels. */
+export function missingSettings(
+  alert: Channels,
+  { smtpUrl, smtpFrom, slackWebhookUrl, webhookSecret }: ChannelSettings,
+): string[] {
+  return [
+    ...(alert.email !== null && !smtpUrl ? ['INFRASAGE_SMTP_URL'] : []),
+    ...(alert.email !== null && !smtpFrom ? ['INFRASAGE_SMTP_FROM'] : []),
+    ...(alert.slack && !slackWebhookUrl ? ['SLACK_WEBHOOK_URL'] : []),
+    ...(alert.webhook !== null && !webhookSecret ? ['INFRASAGE_WEBHOOK_SECRET'] : []),
+  ];
 }

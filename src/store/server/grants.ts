@@ -45,15 +45,12 @@ function statementOf({ privileges, on }: Grant, user: string): string {
   return `GRANT ${privileges.join(', ')} ON ${on} TO \`${user}\``;
 }
 
-/**
- * Sees to it that nothing is begun that a missing grant would leave half done.
- * @throws InfrasageError (exit 3) that names each grant that is missing
- */
-export async function assertGranted(
+/** The statements that would give the user of a connection what it lacks. */
+export async function missingGrants(
   connection: Connection,
   database: string,
   purpose: Purpose,
-): Promise<void> {
+): Promise<string[]> {
   const wanted = grantsFor(database, purpose).flatMap(({ privileges, on }) =>
     privileges.map((privilege) => ({ privileges: [privilege], on })),
   );
@@ -65,9 +62,22 @@ export async function assertGranted(
       if (row?.result !== 1) missing.push(grant);
     }),
   );
-  if (missing.length === 0) return;
   const { user } = connection.address;
-  const words = wanted.filter((grant) => missing.includes(grant)).map((grant) => statementOf(grant, user));
+  return wanted.filter((grant) => missing.includes(grant)).map((grant) => statementOf(grant, user));
+}
+
+/**
+ * Sees to it that nothing is begun that a missing grant would leave half done.
+ * @throws InfrasageError (exit 3) that names each grant that is missing
+ */
+export async function assertGranted(
+  connection: Connection,
+  database: string,
+  purpose: Purpose,
+): Promise<void> {
+  const words = await missingGrants(connection, database, purpose);
+  if (words.length === 0) return;
+  const { user } = connection.address;
   throw new InfrasageError(`the user ${user} lacks grants on the ClickHouse server: ${words.join('; ')}`, {
     hint: 'an administrator of the server can run these; infrasage init --print-grants prints all',
   });

@@ -1,0 +1,52 @@
+import { shownTarget } from '../../alerts/history.ts';
+import { type Undelivered, undelivered } from '../../alerts/outbox.ts';
+import { plural } from '../../render/text.ts';
+import { type Check, dataOf, type Finding, NO_DATA } from '../check.ts';
+
+/** Alerts that have fired and have not reached anybody. */
+export const alerts: Check = {
+  name: 'alerts',
+  async run(subject) {
+    const data = await dataOf(subject);
+    if (!data) return NO_DATA;
+    if (data.kind === 'server' && (await data.server.schema()) === undefined)
+      return { skipped: 'there are no tables yet' };
+    const all = await undelivered(data.reader, subject.now());
+    const lost = all.filter(({ last }) => last?.outcome === 'expired');
+    const waiting = all.filter((message) => !lost.includes(message));
+    const findings: Finding[] = [
+      ...(waiting.length === 0
+        ? []
+        : [
+            {
+              code: 'undelivered_alerts',
+              message: `${plural(waiting.length, 'message is', 'messages are')} not delivered: ${words(waiting)}`,
+              fix: 'infrasage alerts check',
+            },
+          ]),
+      ...(lost.length === 0
+        ? []
+        : [
+            {
+              code: 'expired_alerts',
+              message: `${plural(lost.length, 'message was', 'messages were')} given up after 72 hours: ${words(lost)}`,
+              fix: 'infrasage alerts history',
+            },
+          ]),
+    ];
+    return {
+      summary: all.length === 0 ? 'all are delivered' : `${all.length} not delivered`,
+      findings,
+      details: { waiting: waiting.length, expired: lost.length },
+    };
+  },
+};
+
+/** Each place once, with what was said there last. */
+function words(messages: readonly Undelivered[]): string {
+  const places = messages.map(({ channel, target, last }) => {
+    const to = `${channel} ${shownTarget(channel, target)}`.trim();
+    return last?.detail ? `${to} (${last.detail})` : to;
+  });
+  return [...new Set(places)].join(', ');
+}
