@@ -3,6 +3,8 @@ import type { CommandModule } from './command.ts';
 export interface CommandEntry {
   name: string;
   summary: string;
+  /** Not in the help: for programs. */
+  hidden?: true;
   load(): Promise<CommandModule>;
 }
 
@@ -31,6 +33,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./alerts.ts'),
   },
   { name: 'dlq', summary: 'list and explain rejected lines (dead letters)', load: () => import('./dlq.ts') },
+  { name: 'sql', summary: 'ask the tables something, read-only', load: () => import('./sql.ts') },
   { name: 'serve', summary: 'serve the HTTP API', load: () => import('./serve.ts') },
   { name: 'token', summary: 'create tokens for the HTTP API', load: () => import('./token.ts') },
   { name: 'keys', summary: 'create, list and revoke API keys', load: () => import('./keys.ts') },
@@ -44,10 +47,26 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'settle the batches of interrupted runs (every command does it first)',
     load: () => import('./recover.ts'),
   },
+  {
+    name: 'doctor',
+    summary: 'look what is wrong here, and name the command that mends it',
+    load: () => import('./doctor.ts'),
+  },
   { name: 'init', summary: 'prepare the data directory and the schema', load: () => import('./init.ts') },
+  {
+    name: 'completion',
+    summary: 'print what makes a shell complete commands, options and tenants',
+    load: () => import('./completion.ts'),
+  },
   {
     name: 'demo',
     summary: 'run the main job on example events, in a temporary data directory',
     load: () => import('./demo.ts'),
+  },
+  {
+    name: '__complete',
+    summary: 'what could come next on a command line, for the shells',
+    hidden: true,
+    load: () => import('./complete.ts'),
   },
 ];
