@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { serverVariables } from '../config.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitStatus } from '../errors.ts';
 import { write } from '../io.ts';
+import { jsonText, jsonValue } from '../render/json.ts';
 import { dropDatabase } from '../store/server/server-store.ts';
 import { type CommandModule, examples } from './command.ts';
 
@@ -32,21 +34,47 @@ export const configure: CommandModule['configure'] = (command, act) => {
   });
 };
 
+/** What a command of the tour printed, as JSON. */
+interface Step {
+  command: string;
+  result: unknown;
+}
+
 async function tour(context: Context, example: string): Promise<ExitStatus> {
   const { clickhouse } = context.config;
   const dataDir = await mkdtemp(join(tmpdir(), 'infrasage-demo-'));
   // A database of its own, so that no example is ever billed.
   const database = clickhouse ? `infrasage_demo_${randomBytes(6).toString('hex')}` : 'infrasage';
+  const { format } = context.config;
+  const isJson = format === 'json' || format === 'ndjson';
+  const steps: Step[] = [];
   try {
     for (const line of TOUR) {
-      await write(context.io.stdout, `\n$ infrasage ${line}\n`);
+      if (!isJson) await write(context.io.stdout, `\n$ infrasage ${line}\n`);
       const [words = '', file] = line.split(' < ');
       const stdin = file ? Readable.from([Buffer.from(example)]) : context.io.stdin;
+      const captured = isJson ? new PassThrough() : undefined;
+      // Read as it is written: it holds only so much.
+      const printed = captured && text(captured);
       const status = await context.runCommand(
-        ['--data-dir', dataDir, '--database', database, ...words.split(' ')],
-        { ...context.io, stdin, env: { ...context.io.env, ...serverVariables(clickhouse) } },
+        [
+          ...['--data-dir', dataDir, '--database', database, '--format', isJson ? 'json' : format],
+          ...words.split(' '),
+        ],
+        {
+          ...context.io,
+          stdin,
+          stdout: captured ?? context.io.stdout,
+          env: { ...context.io.env, ...serverVariables(clickhouse) },
+        },
       );
+      captured?.end();
       if (status !== EXIT.ok) return status;
+      if (printed) steps.push({ command: `infrasage ${line}`, result: jsonValue(await printed) });
+    }
+    if (isJson) {
+      const rows = steps.map(({ command, result }) => ({ command, result: jsonText(result) }));
+      return context.print({ data: { steps }, rows, columns: [] });
     }
     const place = clickhouse ? 'database' : 'data directory';
     await write(

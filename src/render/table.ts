@@ -66,6 +66,7 @@ function cell(value: Cell, { kind }: Column): string {
     if (kind === 'count') return formatCount(value);
     return String(value);
   }
+  if (typeof value === 'boolean') return value ? 'yes' : '-';
   return printable(String(value));
 }
 
