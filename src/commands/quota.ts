@@ -11,6 +11,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage quota set 1000000 --bytes 500GB',
     'infrasage quota show',
     'infrasage quota show --history',
+    'infrasage quota unset --tenant acme-corp',
   ]);
   const set = command
     .command('set [events]')

@@ -1,0 +1,106 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COMMANDS } from '../src/commands/index.ts';
+import { type Sandbox, sandbox } from './helpers/cli.ts';
+import { event, lines } from './helpers/events.ts';
+import { type Receiver, receiver } from './helpers/receivers.ts';
+
+const FOLDER = new URL('../docs/json/', import.meta.url);
+
+/** What prints no document of its own: scripts, tokens, a server. */
+const NO_JSON = ['serve', 'completion', '__complete', 'token create'];
+
+const NOW = new Date().toISOString();
+
+describe('what is printed with --json', () => {
+  let box: Sandbox;
+  let hook: Receiver;
+  const ajv = new Ajv2020({ strict: false, validateFormats: false });
+  const checked = new Set<string>();
+
+  beforeAll(async () => {
+    box = sandbox();
+    hook = await receiver();
+  });
+  afterAll(async () => {
+    box.remove();
+    await hook.close();
+  });
+
+  /** Runs a command line with --json, and holds what it prints against the schema of its command. */
+  async function printed(line: string, { stdin = '', words }: { stdin?: string; words?: string } = {}) {
+    const args = line.match(/"[^"]*"|\S+/g)?.map((word) => word.replaceAll('"', '')) ?? [];
+    const env = { INFRASAGE_WEBHOOK_ALLOW_HOSTS: hook.host, INFRASAGE_WEBHOOK_SECRET: 'key' };
+    const { stdout, stderr, status } = await box.run([...args, '--json'], { stdin, env });
+    expect(status, stderr).toBeLessThan(2);
+    const document = JSON.parse(stdout) as Record<string, never>;
+    const command = words ?? args.filter((word) => !word.startsWith('-'))[0] ?? '';
+    const schema: unknown = JSON.parse(
+      readFileSync(new URL(`${command.replace(' ', '-')}.schema.json`, FOLDER), 'utf8'),
+    );
+    const valid = ajv.validate(schema as object, document);
+    expect({ line, errors: ajv.errors, valid, document }).toMatchObject({ errors: null, valid: true });
+    checked.add(command);
+    return document;
+  }
+
+  it('is of the shape that docs/json says', async () => {
+    await printed('init');
+    await printed('quota set 2 --bytes 1TB', { words: 'quota set' });
+    await printed(`alerts add 80 --webhook ${hook.url}/hook`, { words: 'alerts add' });
+    await printed('alerts add --silent-for 2h --service a', { words: 'alerts add' });
+    const events = lines(
+      event({ timestamp: NOW }),
+      event({ timestamp: NOW, tenant_id: 'other' }),
+      event({ timestamp: NOW, event_type: 'log' }),
+      'no json',
+      '{"tenant_id":"\u00ff"}',
+    );
+    await printed('ingest', { stdin: events });
+    await printed('ingest --dry-run', { stdin: events });
+    for (const by of ['event_type', 'service_id', 'tenant_id', 'hour', 'day', 'month'])
+      await printed(`usage --since 24h --by ${by}`);
+    await printed('usage --since 24h --tenant acme-corp');
+    await printed('services');
+    await printed('billing --month');
+    await printed('billing --month --tenant acme-corp');
+    await printed('tenants');
+    await printed('quota show', { words: 'quota show' });
+    await printed('quota show --history', { words: 'quota show' });
+    await printed('alerts list', { words: 'alerts list' });
+    await printed('alerts check', { words: 'alerts check' });
+    await printed('alerts test 80', { words: 'alerts test' });
+    await printed('alerts history', { words: 'alerts history' });
+    await printed('alerts simulate 50', { words: 'alerts simulate' });
+    await printed('alerts remove 80', { words: 'alerts remove' });
+    const { letters } = await printed('dlq list', { words: 'dlq list' });
+    for (const { id } of letters as unknown as { id: string }[])
+      await printed(`dlq show ${id}`, { words: 'dlq show' });
+    const { id } = await printed('keys create --tenant acme-corp --name k', { words: 'keys create' });
+    await printed('keys list', { words: 'keys list' });
+    await printed(`keys revoke ${String(id)}`, { words: 'keys revoke' });
+    await printed('sql "SELECT tenant_id, count() AS n FROM infrasage_raw_firehose GROUP BY tenant_id"');
+    await printed('verify');
+    await printed('verify --repair');
+    await printed('verify --repair --dry-run');
+    await printed('recover');
+    await printed('doctor --offline');
+    await printed('quota unset', { words: 'quota unset' });
+    await printed('demo');
+  });
+
+  it('of every command was looked at, and has a schema', () => {
+    const documented = readdirSync(FOLDER).map((name) => name.replace('.schema.json', ''));
+    expect([...checked].map((words) => words.replace(' ', '-')).sort()).toEqual(documented.sort());
+    const first = new Set([...checked, ...NO_JSON].map((words) => words.split(' ')[0]));
+    expect(COMMANDS.map(({ name }) => name).filter((name) => !first.has(name))).toEqual([]);
+  });
+
+  it('the schemas are made of the shapes: npm run schemas', async () => {
+    const { schemas, textOf } = await import('../tools/json-schemas.js');
+    const expected = Object.entries(schemas()).map(([name, schema]) => [name, textOf(schema)]);
+    const found = readdirSync(FOLDER).map((name) => [name, readFileSync(new URL(name, FOLDER), 'utf8')]);
+    expect(Object.fromEntries(found)).toEqual(Object.fromEntries(expected));
+  });
+});

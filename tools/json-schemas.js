@@ -1,0 +1,306 @@
+// What each command prints with --json, and docs/json/*.schema.json made of it: npm run schemas.
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+
+const count = z.int().min(0).describe('a whole number, exact to 64 bits');
+const bytes = count.describe('bytes; a whole number, exact to 64 bits');
+const time = z.string().meta({ format: 'date-time' }).describe('RFC 3339, UTC');
+const maybe = (schema) => schema.nullable();
+const o = z.strictObject;
+
+const period = o({ start: time, end: time });
+const usageRow = o({
+  tenant_id: z.string().optional().describe('where rows of several tenants are shown'),
+  event_type: z.string().optional(),
+  service_id: z.string().optional(),
+  hour: z.string().optional(),
+  day: z.string().optional(),
+  month: z.string().optional(),
+  events: count,
+  bytes: bytes.describe('compressed bytes as stored'),
+});
+const usage = o({
+  tenant_id: maybe(z.string()).describe('null for all tenants'),
+  period,
+  group_by: z.enum(['event_type', 'service_id', 'tenant_id', 'hour', 'day', 'month']),
+  breakdown: z.array(usageRow),
+  total_events: count,
+  total_bytes: bytes,
+});
+
+const ingest = o({
+  lines: count.describe('accepted + rejected + skipped'),
+  accepted: count,
+  rejected: count,
+  skipped: count.describe('ingested before'),
+  bytes_received: bytes,
+  bytes_ingested: bytes.describe('compressed bytes as stored'),
+  errors: z.record(z.string(), count).describe('rejected lines by error code'),
+  elapsed_ms: z.number(),
+});
+
+const month = {
+  total_events: count,
+  total_bytes: bytes,
+  millions_of_events: z.number(),
+  by_type: z.array(o({ event_type: z.string(), events: count, bytes })),
+  projected_events: count.describe('at the pace so far; those counted where the month is over'),
+  projected_bytes: bytes,
+};
+const tenantMonth = {
+  ...month,
+  tenant_id: z.string(),
+  quota_events: maybe(count),
+  quota_used_percent: maybe(z.number()),
+  quota_bytes: maybe(bytes),
+  thresholds: z.array(
+    o({ threshold_percent: z.number(), dimension: z.enum(['events', 'bytes']), reached: z.boolean() }),
+  ),
+};
+const billing = o({
+  ...month,
+  tenant_id: maybe(z.string()).describe('null for all tenants'),
+  month: z.string(),
+  period,
+  quota_events: tenantMonth.quota_events.optional().describe('of one tenant'),
+  quota_used_percent: tenantMonth.quota_used_percent.optional(),
+  quota_bytes: tenantMonth.quota_bytes.optional(),
+  thresholds: tenantMonth.thresholds.optional(),
+  by_tenant: z.array(o(tenantMonth)).optional().describe('of all tenants'),
+});
+
+const quota = o({
+  tenant_id: maybe(z.string()).describe('null for every tenant without one of its own'),
+  monthly_events: maybe(count),
+  monthly_bytes: maybe(bytes),
+});
+const alert = o({
+  id: z.string(),
+  tenant_id: maybe(z.string()),
+  threshold_percent: z.number().optional().describe('of an alert on usage'),
+  silent_seconds: count.optional().describe('of an alert on silence'),
+  service_id: maybe(z.string()).optional(),
+  notify_email: maybe(z.string()),
+  notify_slack: z.boolean(),
+  notify_webhook: maybe(z.string()),
+});
+const firing = {
+  id: z.string(),
+  kind: z.enum(['usage', 'silent', 'recovered', 'test']),
+  alert_id: z.string(),
+  tenant_id: z.string(),
+  fired_at: time,
+  service_id: maybe(z.string()).optional(),
+  silent_seconds: count.optional(),
+  last_event_at: time.optional(),
+  month: z.string().optional(),
+  late: z.boolean().optional(),
+  dimension: z.enum(['events', 'bytes']).optional(),
+  threshold_percent: z.number().optional(),
+  used: count.optional(),
+  quota: count.optional(),
+  used_percent: z.number().optional(),
+  days_left: z.number().optional(),
+  full_at: maybe(time).optional(),
+};
+const channel = z.enum(['email', 'slack', 'webhook']);
+const outcome = z.enum(['sending', 'delivered', 'failed', 'expired']);
+const delivery = o({ channel, target: z.string(), attempt: count, outcome, detail: z.string() });
+
+const letter = {
+  id: z.string(),
+  received_at: time,
+  tenant_id: maybe(z.string()),
+  error: z.string().describe('the code of the first rule it breaks'),
+  message: z.string(),
+  source: z.string(),
+  line: count,
+  excerpt: z.string(),
+};
+const key = {
+  id: z.string(),
+  tenant_id: z.string(),
+  name: z.string(),
+  created_at: time,
+  revoked_at: maybe(time),
+};
+const batchesAndLines = { committed: count, aborted: count, redone: count };
+const repair = o({
+  tenant_id: z.string(),
+  hour: time,
+  event_type: z.string(),
+  events_before: count,
+  events_after: count,
+  bytes_before: bytes,
+  bytes_after: bytes,
+});
+
+/** By the command's words. */
+export const SHAPES = {
+  ingest,
+  usage,
+  services: usage,
+  billing,
+  tenants: o({
+    tenants: z.array(
+      o({
+        tenant_id: z.string(),
+        events: count,
+        bytes,
+        bytes_received: bytes,
+        first_hour: time,
+        last_hour: time,
+      }),
+    ),
+  }),
+  'quota set': quota,
+  'quota unset': quota,
+  'quota show': o({
+    quotas: z.array(quota).optional().describe('without --history'),
+    changes: z
+      .array(quota.extend({ changed_at: time }))
+      .optional()
+      .describe('with --history'),
+  }),
+  'alerts add': alert,
+  'alerts remove': alert,
+  'alerts list': o({ alerts: z.array(alert) }),
+  'alerts check': o({
+    fired: z.array(o(firing)),
+    deliveries: z.array(delivery),
+    waiting: count.describe('messages that are not delivered yet'),
+  }),
+  'alerts test': o({ deliveries: z.array(delivery) }),
+  'alerts history': o({
+    alerts: z.array(
+      o({
+        ...firing,
+        deliveries: z.array(
+          o({
+            channel,
+            target: z.string(),
+            message_id: z.string(),
+            delivered: z.boolean(),
+            attempts: z.array(o({ attempt: count, at: time, outcome, detail: z.string() })),
+          }),
+        ),
+      }),
+    ),
+  }),
+  'alerts simulate': o({
+    from: z.string(),
+    would_have_fired: z.array(
+      o({
+        month: z.string(),
+        tenant_id: z.string(),
+        threshold_percent: z.number(),
+        dimension: z.enum(['events', 'bytes']),
+        reached_at: time,
+        used: count,
+        quota: count,
+      }),
+    ),
+  }),
+  'dlq list': o({ total: count, letters: z.array(o(letter)) }),
+  'dlq show': o({
+    ...letter,
+    raw: maybe(z.string()).describe('the line as sent; null where it is not UTF-8'),
+    raw_base64: z.string().optional().describe('then its bytes'),
+    violations: z.array(
+      o({
+        code: z.string(),
+        message: z.string(),
+        path: z.string(),
+        found: z.string(),
+        expected: z.string(),
+      }),
+    ),
+  }),
+  'keys create': o({ ...key, key: z.string().describe('shown once, kept nowhere') }),
+  'keys list': o({ keys: z.array(o(key)) }),
+  'keys revoke': o(key),
+  sql: o({
+    columns: z.array(o({ name: z.string(), type: z.string().describe('as ClickHouse names it') })),
+    rows: z.array(z.record(z.string(), z.unknown())).describe('values by column'),
+    more: z.boolean().describe('whether --limit has cut off rows'),
+  }),
+  verify: o({
+    ok: z.boolean().optional(),
+    checks: z
+      .array(o({ name: z.string(), compared: z.string(), rows: count, groups: count, differences: count }))
+      .optional(),
+    differences: z
+      .array(o({ check: z.string(), where: z.string(), what: z.string(), expected: count, found: count }))
+      .optional(),
+    foreign_rows: count.optional(),
+    pending_batches: count.optional(),
+    raw_kept_since: maybe(time).optional(),
+    dry_run: z.boolean().optional().describe('with --repair --dry-run, which has repairs alone'),
+    repairs: z.array(repair),
+  }),
+  recover: o({
+    ...batchesAndLines,
+    set_aside: z.array(z.string()),
+    elsewhere: z.array(z.string()),
+    lines: o(batchesAndLines),
+  }),
+  doctor: o({
+    ok: z.boolean(),
+    checks: z.array(
+      o({
+        name: z.string(),
+        status: z.enum(['ok', 'finding', 'skipped']),
+        summary: z.string(),
+        findings: z.array(
+          o({
+            code: z.string().describe('does not change with the words'),
+            message: z.string(),
+            fix: z.string().describe('the command that mends it, or what to do'),
+          }),
+        ),
+        details: z.record(z.string(), z.unknown()).describe('the figures behind it; they differ by check'),
+      }),
+    ),
+  }),
+  init: o({
+    server: z.string().optional(),
+    data_dir: z.string().optional(),
+    database: z.string(),
+    engine_version: z.string(),
+    raw_retention_seconds: maybe(count),
+  }),
+  demo: o({
+    steps: z.array(
+      o({ command: z.string(), result: z.unknown().describe('what that command prints with --json') }),
+    ),
+  }),
+};
+
+/** The JSON Schemas, by file name. */
+export function schemas() {
+  return Object.fromEntries(
+    Object.entries(SHAPES).map(([command, shape]) => {
+      const { $schema, ...schema } = z.toJSONSchema(shape, { target: 'draft-2020-12', override: unbounded });
+      const title = `infrasage ${command} --json`;
+      return [`${command.replace(' ', '-')}.schema.json`, { $schema, title, ...schema }];
+    }),
+  );
+}
+
+/** Integers have 64 bits here, not those of a JavaScript number. */
+function unbounded({ jsonSchema }) {
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+}
+
+/** A schema as its file has it. */
+export function textOf(schema) {
+  return `${JSON.stringify(schema, null, 2)}\n`;
+}
+
+const FOLDER = new URL('../docs/json/', import.meta.url);
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const name of readdirSync(FOLDER)) rmSync(new URL(name, FOLDER));
+  for (const [name, schema] of Object.entries(schemas()))
+    writeFileSync(new URL(name, FOLDER), textOf(schema));
+}
