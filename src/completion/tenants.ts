@@ -7,7 +7,7 @@ import { inspectServer } from '../store/server/inspect.ts';
 import type { Reader } from '../store/store.ts';
 
 /** A person waits for it: what takes longer is not offered, ms. */
-const PATIENCE_MS = 1_000;
+const PATIENCE_MS = 3_000;
 /** More than anybody looks through. */
 const MOST = 200;
 
