@@ -392,7 +392,10 @@ describe('settings', () => {
           (t) => t.tenant_id,
         );
       expect(await tenants('--database', 'third')).toEqual(['acme-corp']);
-      expect(await tenants()).toEqual([]);
+      // A report makes no database, as it makes no data directory.
+      const missing = /there is no infrasage database infrasage in \S+data; infrasage init makes it, and so does/;
+      expectFailure(await box.run(['tenants']), 3, missing);
+      expect(existsSync(join(box.dataDir, 'spool', 'infrasage'))).toBe(false);
 
       const data = join(box.folder, 'xdg');
       await box.run(['init'], { dataDir: false, env: { XDG_DATA_HOME: data } });

@@ -83,6 +83,9 @@ describe('a command beside a process that shares the data directory', { timeout:
     { args: ['quota', 'set', 'many'] },
     { args: ['usage', '--since', 'yesterday-ish'] },
     { args: ['usage', '--database', '1;drop'] },
+    { args: ['usage', '--database', 'mistyped'] },
+    { args: ['sql', 'SELECT count() AS n FROM infrasage_raw_firehose'] },
+    { args: ['sql', 'DROP TABLE infrasage_raw_firehose'] },
   ];
 
   it('has the same results, errors and exit status', async () => {
