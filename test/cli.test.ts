@@ -393,7 +393,8 @@ describe('settings', () => {
         );
       expect(await tenants('--database', 'third')).toEqual(['acme-corp']);
       // A report makes no database, as it makes no data directory.
-      const missing = /there is no infrasage database infrasage in \S+data; infrasage init makes it, and so does/;
+      const missing =
+        /there is no infrasage database infrasage in \S+data; infrasage init makes it, and so does/;
       expectFailure(await box.run(['tenants']), 3, missing);
       expect(existsSync(join(box.dataDir, 'spool', 'infrasage'))).toBe(false);
 

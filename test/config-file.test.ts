@@ -1,6 +1,7 @@
-import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DEFAULTS } from '../src/config.ts';
 import { allSettings } from '../src/settings/table.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 
@@ -116,6 +117,37 @@ describe('settings', () => {
       // --json is a flag too.
       expect(all.get(name)).toMatchObject({ source });
     }
+  });
+});
+
+describe('docs/configuration.md', () => {
+  const text = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+
+  it('has a row for every setting, as the program knows it', () => {
+    const rows = [...text.matchAll(/^\| `([a-z_.]+)` .*$/gm)].map(([row]) =>
+      row
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim().replaceAll('`', '')),
+    );
+    const defaults: Record<string, string> = { ...DEFAULTS, data_dir: 'see below' };
+    expect(rows).toEqual(
+      allSettings().map(({ name, variable, flag = '', what }) => [
+        name,
+        variable,
+        flag,
+        defaults[name] ?? '',
+        what,
+      ]),
+    );
+  });
+
+  it('shows a file that is taken as it is', async () => {
+    const [, example = ''] = /```yaml\n(.*?)```/s.exec(text) ?? [];
+    file('infrasage.config.yaml', example);
+    const all = await inForce();
+    expect(all.get('serve.port')).toMatchObject({ value: '80', source: 'infrasage.config.yaml:8' });
+    expect(all.get('clickhouse.password')?.value).toBe('…');
   });
 });
 

@@ -115,6 +115,26 @@ describe('the README', () => {
   });
 });
 
+describe.each([
+  ['docs/configuration.md', 3],
+  ['docs/troubleshooting.md', 4],
+  ['docs/json.md', 3],
+])('%s', (name, least) => {
+  // Counted once, whoever has ingested them before.
+  beforeAll(() => run('ingest events.ndjson'));
+
+  it('lists command lines that work as they stand', async () => {
+    const all = commandLines(document(name));
+    expect(all.length).toBeGreaterThanOrEqual(least);
+    for (const line of all) {
+      const words = line.match(/"[^"]*"|\S+/g)?.map((word) => word.replaceAll('"', '')) ?? [];
+      const redirected = words.indexOf('>');
+      const { status, stderr } = await box.run(redirected < 0 ? words : words.slice(0, redirected));
+      expect(status, `${line}: ${stderr}`).toBe(0);
+    }
+  });
+});
+
 describe('docs/alerts.md', () => {
   const text = document('docs/alerts.md');
 

@@ -57,9 +57,11 @@ function settingsInForce({ flags, settings, config }: Context): ShownSetting[] {
   });
   const json = flags.json ? [['--format', 'json'] as const] : [];
   const { 'clickhouse.user': user, 'clickhouse.retry_for': retryFor, ...own } = DEFAULTS;
-  const ofServer = config.clickhouse
-    ? { 'clickhouse.user': config.clickhouse.user || user, 'clickhouse.retry_for': retryFor }
-    : {};
+  const ofServer = config.clickhouse && {
+    'clickhouse.retry_for': retryFor,
+    // Where the URL names one, it is shown with that.
+    ...(config.clickhouse.user === user && { 'clickhouse.user': user }),
+  };
   const defaults = { data_dir: defaultDataDir(settings.env), ...own, ...ofServer };
   return shownSettings(settings, { flags: new Map([...given, ...json]), defaults });
 }

@@ -33,7 +33,7 @@ export async function answer(run: Run, { sql, params }: Question): Promise<strin
   if (!SHOW.test(statement) && !(await isPlainSelect(run, statement, params))) {
     throw usageError(
       'infrasage sql takes a SELECT, SHOW, DESCRIBE or EXPLAIN and nothing else',
-      'leave out FORMAT and INTO OUTFILE: --format says how rows are printed',
+      'one of them at a time; --format says how rows are printed, in place of FORMAT and INTO OUTFILE',
     );
   }
   return run(statement, params);

@@ -2,6 +2,7 @@ import { listAlerts } from '../../alerts/alerts.ts';
 import type { ChannelName } from '../../alerts/channels/channel.ts';
 import { type Reached, reachMail, reachUrl, reachWebhook } from '../../alerts/channels/reach.ts';
 import { channelSettings, missingSettings } from '../../alerts/channels/settings.ts';
+import { plural } from '../../render/text.ts';
 import { type Check, dataOf, type Finding, type Subject } from '../check.ts';
 
 /** A place that does not answer is waited for so long, ms. */
@@ -42,7 +43,7 @@ export const channels: Check = {
       })),
     );
     return {
-      summary: `${reached.length - away.length} of ${reached.length} answer`,
+      summary: summaryOf(reached.length, away.length, missing.length),
       findings,
       details: {
         places: reached.map(({ channel, target, reached: is, detail }) => ({
@@ -55,6 +56,14 @@ export const channels: Check = {
     };
   },
 };
+
+function summaryOf(places: number, away: number, missing: number): string {
+  const words = [
+    ...(places > 0 ? [`${places - away} of ${places} answer`] : []),
+    ...(missing > 0 ? [`${plural(missing, 'setting')} missing`] : []),
+  ];
+  return words.join('; ');
+}
 
 const VARIABLE = { email: 'INFRASAGE_SMTP_URL', slack: 'SLACK_WEBHOOK_URL' } as const;
 
