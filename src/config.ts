@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { InfrasageError, usageError } from './errors.ts';
 import type { Io } from './io.ts';
+import { showsUnicode } from './render/glyphs.ts';
 import { SETTINGS } from './settings/table.ts';
 
 const clickhouseOptions = z.object({
@@ -32,6 +33,7 @@ const globalOptions = z.object({
   tenant: SETTINGS.tenant.value.optional(),
   format: SETTINGS.format.value,
   color: z.boolean(),
+  unicode: z.boolean(),
   quiet: z.boolean(),
   debug: z.boolean(),
 });
@@ -53,6 +55,7 @@ export interface GlobalFlags {
   json?: boolean;
   config?: string;
   color?: boolean;
+  ascii?: boolean;
   quiet?: boolean;
   debug?: boolean;
 }
@@ -92,6 +95,7 @@ export function readConfig(flags: GlobalFlags, io: Pick<Io, 'env' | 'stdout'>): 
     tenant: flags.tenant ?? (env.INFRASAGE_TENANT || undefined),
     format: flags.json ? 'json' : (flags.format ?? (env.INFRASAGE_FORMAT || DEFAULTS.format)),
     color: flags.color !== false && !env.NO_COLOR && env.TERM !== 'dumb' && io.stdout.isTTY === true,
+    unicode: !flags.ascii && showsUnicode(env),
     quiet: flags.quiet ?? false,
     debug: flags.debug ?? false,
   });

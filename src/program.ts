@@ -42,6 +42,7 @@ export function buildProgram(output: Output, actOf: (program: Command) => Act): 
     .addOption(oneOf('--format <format>', 'output format (INFRASAGE_FORMAT)', FORMATS))
     .option('--json', 'short for --format json')
     .option('--no-color', 'no colours (NO_COLOR)')
+    .option('--ascii', 'draw with ASCII characters alone')
     .option('--quiet', 'no messages on standard error but errors')
     .option('--debug', 'print the stack and the cause of an error')
     .configureHelp({ showGlobalOptions: true })

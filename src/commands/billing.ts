@@ -1,30 +1,54 @@
+import type { Dimension } from '../alerts/evaluate.ts';
 import { usageError } from '../errors.ts';
 import { parseMonth } from '../period.ts';
-import type { Report } from '../render/report.ts';
+import type { Chart, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { type Billing, billing, billingJson } from '../reports/billing.ts';
+import { usageSeries } from '../reports/series.ts';
+import type { Store } from '../store/store.ts';
+import { chartMeasure, chartOption, limitsChart, monthChart, typesChart } from './charts.ts';
 import { type CommandModule, examples } from './command.ts';
 import { alertLines } from './limits.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
-  command.option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one');
+  command
+    .option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one')
+    .addOption(chartOption());
   examples(command, [
     'infrasage billing --month',
     'infrasage billing --month 2026-10 --tenant acme-corp',
+    'infrasage billing --month --chart',
     'infrasage billing --month --format csv',
   ]);
-  act<{ month?: string | true }>(command, async (context, options) => {
+  act<{ month?: string | true; chart?: string | true }>(command, async (context, options) => {
     if (options.month === undefined)
       throw usageError('billing needs the month', 'infrasage billing --month, or --month 2026-10');
     const month = parseMonth(options.month === true ? undefined : options.month, context.now);
-    const found = await billing(await context.store(), {
-      tenantId: context.config.tenant ?? null,
-      month,
-      now: context.now,
-    });
-    return context.print(billingReport(found, context.now));
+    const measure = chartMeasure(options.chart, context);
+    const { now } = context;
+    const store = await context.store();
+    const tenantId = context.config.tenant ?? null;
+    const found = await billing(store, { tenantId, month, now });
+    const report = billingReport(found, now);
+    if (measure) report.charts = await billingCharts(store, { found, now, measure });
+    return context.print(report);
   });
 };
+
+/** The types, the month against its limit day by day, and all limits. */
+async function billingCharts(
+  store: Store,
+  { found, now, measure }: { found: Billing; now: Date; measure: Dimension },
+): Promise<Chart[]> {
+  const { tenantId, month, limits, total } = found;
+  if (total.total_events === 0n) return limitsChart(limits, month);
+  const points = await usageSeries(store, { tenantId, period: month.period, step: 'day' });
+  return [
+    typesChart(total.by_type, measure),
+    monthChart({ found, points, now }, measure),
+    ...limitsChart(limits, month),
+  ];
+}
 
 function billingReport(found: Billing, now: Date): Report {
   const { tenantId, month, tenants, total } = found;

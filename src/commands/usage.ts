@@ -1,9 +1,22 @@
+import type { Dimension } from '../alerts/evaluate.ts';
 import { currentLimits } from '../alerts/status.ts';
 import { usageError } from '../errors.ts';
 import { isoTime, parsePeriod } from '../period.ts';
-import type { Report } from '../render/report.ts';
+import type { Chart, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
+import { usageSeries } from '../reports/series.ts';
 import { GROUPINGS, type Grouping, type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
+import type { Store } from '../store/store.ts';
+import {
+  breakdownChart,
+  chartMeasure,
+  chartOption,
+  isTime,
+  stepOf,
+  sumPoints,
+  sumRows,
+  timeChart,
+} from './charts.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
 import { alertLines } from './limits.ts';
 
@@ -11,24 +24,48 @@ export const configure: CommandModule['configure'] = (command, act) => {
   command
     .option('--since <time>', 'start: a span (90m, 24h, 7d, 2w), a date, or RFC 3339', '24h')
     .option('--until <time>', 'end, not included; default now')
-    .addOption(oneOf('--by <grouping>', 'what each row is about', GROUPINGS).default('event_type'));
+    .addOption(oneOf('--by <grouping>', 'what each row is about', GROUPINGS).default('event_type'))
+    .addOption(chartOption());
   examples(command, [
     'infrasage usage --since 24h',
     'infrasage usage --since 7d --by day --tenant acme-corp',
+    'infrasage usage --since 7d --chart',
     'infrasage usage --since 2026-11-01 --until 2026-11-08 --by tenant_id --json',
   ]);
-  act<{ since: string; until?: string; by: string }>(command, async (context, { since, until, by }) => {
+  act<UsageOptions>(command, async (context, { since, until, by, chart }) => {
     const groupBy = GROUPINGS.find((name) => name === by);
     if (!groupBy) throw usageError(`--by ${by} is not a grouping`, `use one of ${GROUPINGS.join(', ')}`);
+    const measure = chartMeasure(chart, context);
     const period = parsePeriod(since, until, context.now);
     const store = await context.store();
     const tenantId = context.config.tenant ?? null;
     const found = await usage(store, { tenantId, period, groupBy });
     const report = usageReport(found);
+    if (measure) report.charts = await usageCharts(store, found, measure);
     const limits = await currentLimits(store, { tenantId, now: context.now });
     return context.print({ ...report, notes: [...(report.notes ?? []), ...monthLines(limits)] });
   });
 };
+
+interface UsageOptions {
+  since: string;
+  until?: string;
+  by: string;
+  chart?: string | true;
+}
+
+/** The breakdown as bars, and the period over time; of a breakdown over time, that. */
+async function usageCharts(store: Store, found: Usage, measure: Dimension): Promise<Chart[]> {
+  const { tenantId, period, groupBy } = found;
+  if (found.totalEvents === 0n) return [];
+  if (isTime(groupBy)) return [timeChart(sumRows(found, measure), groupBy, period, measure)];
+  const step = stepOf(period);
+  const points = await usageSeries(store, { tenantId, period, step });
+  return [
+    breakdownChart(found, TITLES[groupBy].toLowerCase(), measure),
+    timeChart(sumPoints(points, measure), step, period, measure),
+  ];
+}
 
 /** How this month stands; nothing where no threshold is stored. */
 function monthLines(month: Awaited<ReturnType<typeof currentLimits>>): string[] {

@@ -1,7 +1,7 @@
 import type { Format } from './format.ts';
 import type { Report } from './report.ts';
 
-type Renderer = (report: Report, options: { width: number; color: boolean }) => string;
+type Renderer = (report: Report, options: Omit<RenderOptions, 'format'>) => string;
 
 /** One renderer a format, loaded when it is asked for; a new format is a file here, a line here, and a name in format.ts. */
 const RENDERERS: Record<Format, () => Promise<Renderer>> = {
@@ -16,6 +16,8 @@ const RENDERERS: Record<Format, () => Promise<Renderer>> = {
 export interface RenderOptions {
   format: Format;
   color: boolean;
+  /** Whether charts and marks may be more than ASCII. */
+  unicode: boolean;
   width: number;
 }
 

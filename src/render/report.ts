@@ -27,6 +27,55 @@ export interface Report {
   title?: string;
   /** In the table, text that does not fit is wrapped, not shortened. */
   wrap?: boolean;
+  /** Drawn for people in the place of the table. */
+  charts?: readonly Chart[];
   /** Lines under the table, for people: totals, notes, what to do next. */
   notes?: readonly string[];
+}
+
+/** What is drawn on a terminal; labels are never trusted. */
+export type Chart = Bars | Columns | Gauges;
+
+/** How the values of a chart are written. */
+export type Measure = 'count' | 'bytes';
+
+/** A bar a name, in the order given, each with its share of the total. */
+export interface Bars {
+  kind: 'bars';
+  title: string;
+  measure: Measure;
+  bars: readonly { label: string; value: bigint }[];
+  /** What all bars are shares of; more than their sum where some are not shown. */
+  total: bigint;
+}
+
+/** A column for every step of a stretch of time, also those without anything in them. */
+export interface Columns {
+  kind: 'columns';
+  /** Of what, and in which steps: `Events`, `hour`. */
+  title: string;
+  step: 'hour' | 'day' | 'month';
+  measure: Measure;
+  /** In the order of time. ordinal: number of the step since some round time; label: what stands below it. */
+  columns: readonly { ordinal: number; label: string; value: bigint; projected?: boolean }[];
+  /** Where several steps share a column, it shows their sum, or the last of them. */
+  merged: 'sum' | 'last';
+  /** Levels that the columns are held against. */
+  rules?: readonly { label: string; level: bigint; limit: boolean }[];
+}
+
+/** How full something is, a line each. */
+export interface Gauges {
+  kind: 'gauges';
+  title: string;
+  gauges: readonly {
+    label: string;
+    /** In words: `1,311 of 1,500 events`. */
+    amount: string;
+    /** Per cent of the limit. */
+    percent: number;
+    /** Thresholds, per cent of the limit. */
+    marks: readonly number[];
+    state: 'fine' | 'warned' | 'full';
+  }[];
 }

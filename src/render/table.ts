@@ -1,18 +1,25 @@
 import { Chalk } from 'chalk';
 import Table from 'cli-table3';
 import stringWidth from 'string-width';
+import { drawCharts } from './charts.ts';
+import { glyphs } from './glyphs.ts';
 import type { Cell, Column, Report } from './report.ts';
 import { formatBytes, formatCount, printable } from './text.ts';
 
 /** No cell of a table is squeezed below this many characters. */
 const NARROWEST = 8;
 
-/** The table for people: numbers right-aligned, no wider than the terminal, coloured where asked for. */
-export function renderTable(report: Report, { width, color }: { width: number; color: boolean }): string {
+/** The table for people, or its charts: numbers right-aligned, no wider than the terminal, coloured where asked for. */
+export function renderTable(
+  report: Report,
+  { width, color, unicode }: { width: number; color: boolean; unicode: boolean },
+): string {
   const chalk = new Chalk({ level: color ? 1 : 0 });
   const lines: string[] = [];
   if (report.title) lines.push(chalk.bold(printable(report.title)), '');
-  if (report.rows.length > 0) {
+  if (report.charts) {
+    lines.push(...drawCharts(report.charts, { width, color, unicode }));
+  } else if (report.rows.length > 0) {
     const cells = report.rows.map((row) =>
       report.columns.map((column) => cell(row[column.key] ?? null, column)),
     );
@@ -23,6 +30,7 @@ export function renderTable(report: Report, { width, color }: { width: number; c
       wordWrap: report.wrap ?? false,
       wrapOnWordBoundary: true,
       chars: { ...NO_BORDERS },
+      truncate: glyphs(unicode).cut,
       style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
     });
     table.push(...cells);
@@ -35,7 +43,7 @@ export function renderTable(report: Report, { width, color }: { width: number; c
     );
   }
   if (report.notes && report.notes.length > 0) {
-    if (report.rows.length > 0) lines.push('');
+    if (report.charts ? report.charts.length > 0 : report.rows.length > 0) lines.push('');
     lines.push(...report.notes.map(printable));
   }
   return `${lines.join('\n')}\n`;

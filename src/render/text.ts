@@ -16,6 +16,19 @@ export function excerpt(text: string, length: number): string {
 }
 
 let count: Intl.NumberFormat | undefined;
+let short: Intl.NumberFormat | undefined;
+
+/** A number for an axis: 1.5K. */
+export function shortCount(value: number | bigint): string {
+  short ??= new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
+  return short.format(value);
+}
+
+/** A length in bytes for an axis: 1.5 KiB. */
+export function shortBytes(value: number | bigint): string {
+  const { size, unit } = scaled(value);
+  return `${Number(size.toFixed(1))} ${unit}`;
+}
 
 /** A whole number with thousands separators. */
 export function formatCount(value: number | bigint): string {
@@ -28,13 +41,18 @@ const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
 
 /** A length in bytes as ClickHouse's formatReadableSize writes it: `1.50 MiB`. */
 export function formatBytes(value: number | bigint): string {
+  const { size, unit } = scaled(value);
+  return `${size.toFixed(2)} ${unit}`;
+}
+
+function scaled(value: number | bigint): { size: number; unit: string | undefined } {
   let size = Number(value);
   let unit = 0;
   while (Math.abs(size) >= 1024 && unit < UNITS.length - 1) {
     size /= 1024;
     unit += 1;
   }
-  return `${size.toFixed(2)} ${UNITS[unit]}`;
+  return { size, unit: UNITS[unit] };
 }
 
 /** `1 line`, `2 lines`; the plural is the word with an s unless given. */

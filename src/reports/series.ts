@@ -25,18 +25,22 @@ export interface Point {
   bytes: bigint;
 }
 
-/** A tenant's usage over time by type, from the metering table, in the order of time and type. */
+/**
+ * The usage of a tenant, or of all together (null), over time by type, from the metering table, in the order of time
+ * and type.
+ */
 export async function usageSeries(
   store: Store,
-  { tenantId, period, step }: { tenantId: string; period: Period; step: Step },
+  { tenantId, period, step }: { tenantId: string | null; period: Period; step: Step },
 ): Promise<Point[]> {
   return store.query(
     `SELECT ${START[step]} AS time, event_type, sum(event_count) AS events, sum(bytes_ingested) AS bytes
     FROM {{db}}.infrasage_usage_metering
-    WHERE tenant_id = {tenant:String} AND hour >= toDateTime64({start:String}, 3, 'UTC')
+    WHERE hour >= toDateTime64({start:String}, 3, 'UTC')
+      ${tenantId === null ? '' : 'AND tenant_id = {tenant:String}'}
       ${period.open ? '' : `AND hour < toDateTime64({end:String}, 3, 'UTC')`}
     GROUP BY time, event_type ORDER BY time, event_type`,
     z.object({ time: z.string(), event_type: z.string(), events: uint64, bytes: uint64 }),
-    { tenant: tenantId, start: sqlTime(period.start), end: sqlTime(period.end) },
+    { tenant: tenantId ?? '', start: sqlTime(period.start), end: sqlTime(period.end) },
   );
 }
