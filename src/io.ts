@@ -2,11 +2,11 @@ import type { Readable, Writable } from 'node:stream';
 import { InfrasageError } from './errors.ts';
 
 /** A stream to write text to; the properties of a terminal are there where it is one. */
-export type Output = Writable & { isTTY?: boolean; columns?: number };
+export type Output = Writable & { isTTY?: boolean; columns?: number; rows?: number };
 
 /** Everything the program takes from its surroundings, so that a test can hand it in. */
 export interface Io {
-  stdin: Readable & { isTTY?: boolean };
+  stdin: Readable & { isTTY?: boolean; fd?: number; setRawMode?: (raw: boolean) => unknown };
   stdout: Output;
   stderr: Output;
   env: Readonly<Record<string, string | undefined>>;

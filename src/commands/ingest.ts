@@ -80,7 +80,6 @@ export const configure: CommandModule['configure'] = (command, act) => {
     }
     const sources = inputs(files, context.io.stdin);
     const tenant = context.config.tenant === undefined ? null : tenantId.parse(context.config.tenant);
-    const progress = ingestProgress(context, files);
     const settings = {
       tenant,
       defaultType: options.defaultType ?? null,
@@ -94,6 +93,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       allowDuplicates: options.allowDuplicates,
       flushMs: flushInterval(options.flushInterval),
     };
+    const progress = ingestProgress(context, files);
     const interrupt = onInterrupt(() =>
       context.say('finishing the batches under way; once more ends at once'),
     );
@@ -164,7 +164,7 @@ function summaryReport(summary: IngestSummary, dryRun: boolean): Report {
   if (lines === 0n) notes.push('there were no events in the input');
   if (skipped > 0n)
     notes.push(`${plural(skipped, 'line')} already ingested before; --allow-duplicates ingests them again`);
-  if (rejected > 0n && !dryRun) notes.push('see the rejected lines: infrasage dlq list');
+  if (rejected > 0n && !dryRun) notes.push(...rejectedNotes(Object.keys(errors)));
   return {
     data: summary,
     rows: Object.entries(errors).map(([error, count]) => ({ error, lines: count })),
@@ -174,4 +174,12 @@ function summaryReport(summary: IngestSummary, dryRun: boolean): Report {
     ],
     notes,
   };
+}
+
+/** The command that shows the rejected lines, and the one for their first reason where there are several. */
+function rejectedNotes([first, second]: readonly string[]): string[] {
+  return [
+    'see the rejected lines: infrasage dlq list',
+    ...(second === undefined ? [] : [`only the most frequent: infrasage dlq list --error ${first}`]),
+  ];
 }

@@ -1,10 +1,13 @@
+import type { Context } from '../context.ts';
 import { EXIT, usageError } from '../errors.ts';
 import { isoTime } from '../period.ts';
 import type { Report, Row } from '../render/report.ts';
 import { formatCount, plural } from '../render/text.ts';
+import type { Store } from '../store/store.ts';
 import { planRepairs, type Repair, repairMetering } from '../verify/repair.ts';
 import { type Verification, verify } from '../verify/verify.ts';
 import { type CommandModule, examples } from './command.ts';
+import { startProgress } from './progress.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
@@ -28,7 +31,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       return repairs.length > 0 ? EXIT.finding : EXIT.ok;
     }
     const repairs = options.repair ? await repairMetering(store, context.now) : [];
-    const found = await verify(store);
+    const found = await watched(context, store);
     // People see both tables; other formats are one document, which has the repairs in it.
     if (options.repair && context.config.format === 'table')
       await context.print(repairReport(repairs, false));
@@ -36,6 +39,17 @@ export const configure: CommandModule['configure'] = (command, act) => {
     return found.checks.some((check) => check.differences > 0n) ? EXIT.finding : EXIT.ok;
   });
 };
+
+async function watched(context: Context, store: Store): Promise<Verification> {
+  const progress = startProgress(context, 'comparing');
+  try {
+    return await verify(store, {
+      onStep: ({ name, index, of }) => progress.update({ at: name, part: index / of }),
+    });
+  } finally {
+    progress.stop();
+  }
+}
 
 function verificationReport(
   { checks, differences, foreignRows, pendingBatches, keptSince }: Verification,

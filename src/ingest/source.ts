@@ -57,6 +57,14 @@ function decompressor(
   return undefined;
 }
 
+/** Bytes at the start of an input that say whether it is compressed. */
+export { MAGIC_BYTES };
+
+/** Whether what starts like this is compressed, and so of another length than what comes out of it. */
+export function isCompressed(start: Uint8Array): boolean {
+  return decompressor(start) !== undefined;
+}
+
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {
   try {
     const file = await open(path);

@@ -45,21 +45,38 @@ export const LISTED = 100;
  * Proves the figures from the stored rows. Reads everything; changes nothing.
  * A batch that is written meanwhile may look like a difference: where there is
  * one, everything is compared once more while batches wait.
+ * @param options.onStep called before each check
  */
-export async function verify(store: Store): Promise<Verification> {
-  const found = await compareAll(store);
+export async function verify(
+  store: Store,
+  { onStep }: { onStep?: (step: Step) => void } = {},
+): Promise<Verification> {
+  const found = await compareAll(store, onStep);
   if (found.checks.every((check) => check.differences === 0n)) return found;
-  return withRows(store, 'exclusive', () => compareAll(store));
+  return withRows(store, 'exclusive', () => compareAll(store, onStep));
 }
 
-async function compareAll(store: Store): Promise<Verification> {
+/** A check that begins, and how many there are. */
+export interface Step {
+  name: Check['name'];
+  /** From 0. */
+  index: number;
+  of: number;
+}
+
+async function compareAll(store: Store, onStep?: (step: Step) => void): Promise<Verification> {
   const keptSince = await rawKeptSince(store);
-  const results = [
-    await checkBatches(store, keptSince),
-    await checkMetering(store, keptSince),
-    await checkStrays(store),
-    await checkProjection(store),
+  const checks: [Check['name'], () => Promise<Result>][] = [
+    ['batches', () => checkBatches(store, keptSince)],
+    ['metering', () => checkMetering(store, keptSince)],
+    ['strays', () => checkStrays(store)],
+    ['projection', () => checkProjection(store)],
   ];
+  const results: Result[] = [];
+  for (const [index, [name, check]] of checks.entries()) {
+    onStep?.({ name, index, of: checks.length });
+    results.push(await check());
+  }
   const [others] = await store.query(
     `SELECT (SELECT count() FROM {{db}}.infrasage_raw_firehose WHERE batch_id = '') AS foreign_rows,
       (SELECT count() FROM {{db}}.infrasage_ingest_batches FINAL WHERE state = 'pending') AS pending`,
