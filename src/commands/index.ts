@@ -25,6 +25,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   { name: 'services', summary: 'usage by service', load: () => import('./services.ts') },
   { name: 'billing', summary: "a month's usage, quota and projection", load: () => import('./billing.ts') },
+  {
+    name: 'report',
+    summary: "a month's report as a page of its own (HTML), to read, send and print",
+    load: () => import('./report.ts'),
+  },
   { name: 'tenants', summary: 'every tenant with metered events', load: () => import('./tenants.ts') },
   { name: 'quota', summary: 'set, show and unset monthly event quotas', load: () => import('./quota.ts') },
   {

@@ -1,5 +1,7 @@
 // The HTTP API, as the dashboard asks it.
 
+import { parse } from './json.js';
+
 /** @import { Amount } from './format.js' */
 
 /**
@@ -86,22 +88,6 @@ function reason({ status, headers }, problem) {
   if (status === 429) return `too many requests${wait ? `; wait ${wait} seconds` : ''}`;
   const detail = typeof problem?.detail === 'string' ? problem.detail : `the server answered ${status}`;
   return status >= 500 && problem?.request_id ? `${detail} (request ${problem.request_id})` : detail;
-}
-
-/** Reads JSON; integers that a number cannot hold become bigint. @param {string} text */
-function parse(text) {
-  try {
-    return JSON.parse(
-      text,
-      /** @type {(key: string, value: any, context?: { source?: string }) => any} */
-      (_key, value, context) =>
-        Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source
-          ? BigInt(context.source)
-          : value,
-    );
-  } catch {
-    return undefined;
-  }
 }
 
 /** @typedef {{ since: string, until?: string }} Span */

@@ -135,7 +135,9 @@ export function draw(box, grid, measure, { step, told }) {
         incrs: [1, 2, 3, 6, 12, 24, 48, 72, 168, 336]
           .map((hours) => hours * 3600)
           .filter((incr) => incr >= length),
-        values: (_u, splits) => splits.map((seconds) => axisTime(seconds, length)),
+        // Where the last bar ends, nothing begins.
+        values: (_u, splits) =>
+          splits.map((seconds) => (seconds > (times.at(-1) ?? 0) ? '' : axisTime(seconds, length))),
       },
       {
         ...axis,

@@ -66,7 +66,7 @@ export function servicePanel({ breakdown, total_events, total_bytes }, words) {
   if (breakdown.length === 0) return nothing(`No events in ${words}.`);
   const otherEvents = BigInt(total_events) - sum(breakdown.map(({ events }) => events));
   const otherBytes = BigInt(total_bytes) - sum(breakdown.map((row) => row.bytes));
-  const rows = breakdown.map((row) => cells(named(row.service_id ?? ''), row.events, row.bytes));
+  const rows = breakdown.map((row) => cells(ofTenant(row), row.events, row.bytes));
   if (otherEvents > 0n) rows.push(cells('all others', otherEvents, otherBytes));
   return table(
     `The services with most events in ${words}`,
@@ -87,6 +87,12 @@ export function servicePanel({ breakdown, total_events, total_bytes }, words) {
     shown.append(el('span', { class: 'share' }, share(events, total_events)));
     return [name, count(events), bytes(stored), shown];
   }
+}
+
+/** A service's name; where several tenants are shown, with its tenant's. @param {Breakdown['breakdown'][number]} row */
+function ofTenant({ service_id = '', tenant_id }) {
+  if (tenant_id === undefined) return named(service_id);
+  return el('span', {}, named(service_id), el('span', { class: 'of' }, ' of ', named(tenant_id)));
 }
 
 /** @param {Letters} found @param {string} words of the period */

@@ -123,14 +123,15 @@ const causeRow = z
   .transform(({ known, error, lines, last }) => ({ known, cause: { error, lines, lastReceivedAt: last } }));
 
 /**
- * The dead letters that a period received, by cause, most lines first.
+ * The dead letters that a period received, of a tenant or of all (null), by cause, most lines first.
  * @param wanted.unknownToo whether those that name no tenant are counted too, apart
  */
 export async function countLetters(
   store: Store,
-  { tenantId, period, unknownToo }: { tenantId: string; period: Period; unknownToo: boolean },
+  { tenantId, period, unknownToo }: { tenantId: string | null; period: Period; unknownToo: boolean },
 ): Promise<{ ofTenant: Cause[]; ofNone: Cause[] }> {
-  const tenants = unknownToo ? `tenant_id IN ('', {tenant:String})` : 'tenant_id = {tenant:String}';
+  const known = tenantId === null ? `tenant_id != ''` : 'tenant_id = {tenant:String}';
+  const tenants = unknownToo ? `(tenant_id = '' OR ${known})` : known;
   const found = await store.query(
     `SELECT tenant_id != '' AS known, error, count() AS lines, max(received_at) AS last
     FROM {{db}}.infrasage_dlq
@@ -138,9 +139,9 @@ export async function countLetters(
       ${period.open ? '' : `AND received_at < toDateTime64({end:String}, 3, 'UTC')`}
     GROUP BY known, error ORDER BY lines DESC, error`,
     causeRow,
-    { tenant: tenantId, start: sqlTime(period.start), end: sqlTime(period.end) },
+    { tenant: tenantId ?? '', start: sqlTime(period.start), end: sqlTime(period.end) },
   );
-  const causes = (known: boolean) => found.filter((row) => row.known === known).map(({ cause }) => cause);
+  const causes = (named: boolean) => found.filter((row) => row.known === named).map(({ cause }) => cause);
   return { ofTenant: causes(true), ofNone: causes(false) };
 }
 

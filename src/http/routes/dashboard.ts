@@ -21,11 +21,13 @@ const FILES: readonly { path: string; type: keyof typeof TYPES; file: URL | stri
   { path: '/', type: 'html', file: own('index.html') },
   { path: '/assets/dashboard.css', type: 'css', file: own('dashboard.css') },
   { path: '/assets/icon.svg', type: 'svg', file: own('icon.svg') },
-  ...['api', 'chart', 'dashboard', 'dom', 'format', 'panels', 'periods', 'quota', 'session'].map((name) => ({
-    path: `/assets/${name}.js`,
-    type: 'js' as const,
-    file: own(`${name}.js`),
-  })),
+  ...['api', 'chart', 'dashboard', 'dom', 'format', 'json', 'panels', 'periods', 'quota', 'session'].map(
+    (name) => ({
+      path: `/assets/${name}.js`,
+      type: 'js' as const,
+      file: own(`${name}.js`),
+    }),
+  ),
   { path: '/assets/uPlot.esm.js', type: 'js', file: packages.resolve('uplot/dist/uPlot.esm.js') },
   { path: '/assets/uPlot.min.css', type: 'css', file: packages.resolve('uplot/dist/uPlot.min.css') },
 ];

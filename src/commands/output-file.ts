@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto';
+import { open, realpath, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { InfrasageError, usageError } from '../errors.ts';
+
+/** A file that is going to be written. */
+export interface OutputFile {
+  path: string;
+  mode: number;
+}
+
+/**
+ * Looks at where a file is to be written. To be asked before the engine is opened: what it writes is for this user
+ * alone, and what is written here is as any file of the user's.
+ * Where there is a file that a command of this name has written, it is made anew without asking. Anything else is
+ * somebody's, and a mistyped name must not cost it.
+ * @param options.mark how the command's files begin
+ * @param options.force whether anything is replaced
+ * @throws InfrasageError (exit 2) where it is not to be replaced
+ */
+export async function outputFile(
+  path: string,
+  { mark, force }: { mark: string; force: boolean },
+): Promise<OutputFile> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      const status = await file.stat();
+      if (!status.isFile())
+        throw usageError(`${path} is not a file`, 'name a file, or - for standard output');
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(mark.length), 0, mark.length, 0);
+      if (!force && buffer.toString('utf8', 0, bytesRead) !== mark)
+        throw usageError(`${path} is there, and is no earlier report`, '--force replaces it');
+      return { path, mode: status.mode & 0o777 };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error instanceof InfrasageError ? error : failure(path, error);
+    const mask = process.umask(0o077);
+    process.umask(mask);
+    return { path, mode: 0o666 & ~mask };
+  }
+}
+
+/**
+ * Writes a file as a whole: whoever reads it finds the old one or the new one, and where this fails, the old one stays.
+ * @throws InfrasageError (exit 3)
+ */
+export async function replaceFile({ path, mode }: OutputFile, text: string): Promise<void> {
+  let made: string | undefined;
+  try {
+    // Where the name is a link, what it leads to is replaced.
+    const place = await realpath(path).catch(() => path);
+    const beside = join(dirname(place), `.infrasage-${randomBytes(6).toString('hex')}.new`);
+    const file = await open(beside, 'wx', 0o600);
+    made = beside;
+    try {
+      await file.writeFile(text);
+      await file.chmod(mode);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(beside, place);
+  } catch (error) {
+    if (made !== undefined) await rm(made, { force: true });
+    throw failure(path, error);
+  }
+}
+
+function failure(path: string, cause: unknown): InfrasageError {
+  const reason = isCode(cause, 'ENOENT')
+    ? 'there is no such folder'
+    : isCode(cause, 'EACCES')
+      ? 'no permission'
+      : isCode(cause, 'ENOSPC')
+        ? 'the disk is full'
+        : cause instanceof Error
+          ? cause.message
+          : String(cause);
+  return new InfrasageError(`${path} cannot be written: ${reason}`, { cause });
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
