@@ -135,15 +135,26 @@ export class Context {
     return this.#open({ create: false });
   }
 
+  /** The same for a command that only looks, and is done within a moment: others wait until it is. */
+  glance(): Promise<Store> {
+    return this.#open({ create: false, brief: true });
+  }
+
+  /** The store as another process shares it, to be closed by who asks; undefined where none does. */
+  async sharedStore(): Promise<Store | undefined> {
+    const { connectShared } = await import('./store/socket-client.ts');
+    return connectShared(this.config);
+  }
+
   /** Opened on first use; the driver and the engine are loaded only then, and where no other process shares it. */
-  async #open({ create }: { create: boolean }): Promise<Store> {
+  async #open({ create, brief = false }: { create: boolean; brief?: boolean }): Promise<Store> {
     if (!this.#store) {
       const { clickhouse, dataDir, database } = this.config;
       if (clickhouse) {
         this.#store = await this.#openServer(clickhouse, { dataDir, create });
       } else {
         const { openStore } = await import('./store/open.ts');
-        this.#store = await openStore({ dataDir, database, command: this.#command, create });
+        this.#store = await openStore({ dataDir, database, command: this.#command, create, brief });
       }
     }
     return this.#store;
@@ -211,12 +222,12 @@ export class Context {
       await this.#settleToRead(store);
       return store;
     }
-    const [{ openEmbedded }, { shareStore }] = await Promise.all([
-      import('./store/embedded.ts'),
+    const [{ openToShare }, { shareStore }] = await Promise.all([
+      import('./store/open.ts'),
       import('./store/socket-server.ts'),
     ]);
     const { dataDir, database } = this.config;
-    const store = await openEmbedded({ dataDir, database, command: this.#command, shares: true });
+    const store = await openToShare({ dataDir, database, command: this.#command });
     this.#store = store;
     this.#sharing = await shareStore(store, { dataDir });
     await this.#settleToRead(store);

@@ -50,12 +50,22 @@ export async function currentLimits(
   store: Store,
   { tenantId, now }: { tenantId: string | null; now: Date },
 ): Promise<{ limits: LimitStatus[]; thresholds: readonly UsageAlert[] }> {
-  const { status, thresholds } = await readLimits(store);
+  const limits = await readLimits(store);
+  const { thresholds } = limits;
   if (thresholds.length === 0) return { limits: [], thresholds };
+  return { limits: await monthLimits(store, { tenantId, now }, limits), thresholds };
+}
+
+/** How the limits of the month that now is in stand, of one tenant or of all, fullest first. */
+export async function monthLimits(
+  store: Store,
+  { tenantId, now }: { tenantId: string | null; now: Date },
+  { status }: Limits,
+): Promise<LimitStatus[]> {
   const month = monthOf(now);
   const usage = await monthUsage(store, { since: month.period.start, tenantId });
   const limits = usage.filter((of) => of.month === month.name).flatMap((of) => status(of.tenantId, of));
-  return { limits: limits.sort((a, b) => share(b) - share(a)), thresholds };
+  return limits.sort((a, b) => share(b) - share(a));
 }
 
 function share({ used, quota }: LimitStatus): number {

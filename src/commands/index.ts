@@ -30,6 +30,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "a month's report as a page of its own (HTML), to read, send and print",
     load: () => import('./report.ts'),
   },
+  { name: 'top', summary: 'a live view of rates, quotas and dead letters', load: () => import('./top.ts') },
   { name: 'tenants', summary: 'every tenant with metered events', load: () => import('./tenants.ts') },
   { name: 'quota', summary: 'set, show and unset monthly event quotas', load: () => import('./quota.ts') },
   {

@@ -59,6 +59,7 @@ export interface EmbeddedDatabase extends Omit<Store, 'close'> {
  * @param options.command what this process runs, for others that find the directory in use
  * @param options.schema whether it is brought to its schema; without one, a store judges lines and takes none
  * @param options.shares whether this process is going to share the store (see socket-server.ts)
+ * @param options.brief whether it is closed within a moment, for which others wait
  * @throws InfrasageError (exit 3) where the directory cannot be used: no directory, no permission,
  *   in use by another process (DirectoryInUse), or written by a newer program or engine
  */
@@ -68,19 +69,21 @@ export async function openEmbedded({
   command,
   schema = true,
   shares = false,
+  brief = false,
 }: {
   dataDir: string;
   database: string;
   command: string;
   schema?: boolean;
   shares?: boolean;
+  brief?: boolean;
 }): Promise<EmbeddedStore> {
   // What the engine writes is for this user alone.
   process.umask(0o077);
   prepare(dataDir, database);
   const engine = await loadEngine();
   const known = assertReadable(dataDir, engine);
-  const lock = takeLock(dataDir, { command, shares });
+  const lock = takeLock(dataDir, { command, shares, brief });
   const sessions = new Sessions(dataDir, () => openSession(engine, dataDir), lock.release);
   try {
     const version = known ?? (await versionOf(await sessions.main()));

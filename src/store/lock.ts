@@ -17,6 +17,8 @@ const holder = processIdentity.extend({
   command: z.string(),
   /** Whether it lets other commands use the directory through it. */
   shares: z.boolean().default(false),
+  /** Whether it is done within a moment, so that others wait for it. */
+  brief: z.boolean().default(false),
 });
 export type Holder = z.infer<typeof holder>;
 
@@ -34,12 +36,15 @@ export class DirectoryInUse extends InfrasageError {
 
 /**
  * Takes the lock, over a dead holder's too.
- * @param as what the holder runs, for the message that others get, and whether it shares the directory
+ * @param as what the holder runs, for the message that others get, and whether it shares the directory or has it briefly
  * @throws DirectoryInUse (exit 3) that names the live process which holds it
  */
-export function takeLock(dataDir: string, as: Pick<Holder, 'command' | 'shares'>): Lock {
+export function takeLock(
+  dataDir: string,
+  as: Pick<Holder, 'command' | 'shares'> & { brief?: boolean },
+): Lock {
   const path = join(dataDir, 'infrasage.lock');
-  const me: Holder = { ...thisProcess(), ...as };
+  const me: Holder = { ...thisProcess(), brief: false, ...as };
   const mine = join(dataDir, `infrasage.lock.${me.pid}`);
   try {
     writeFileSync(mine, `${JSON.stringify(me)}\n`, { mode: 0o600 });
