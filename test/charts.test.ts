@@ -286,14 +286,16 @@ describe('--chart', () => {
       ...Array.from({ length: 2 }, () => event({ timestamp: '2026-02-05T00:00:00Z', tenant_id: 'globex' })),
     ];
     await box.run(['ingest'], { stdin: lines(...events) });
-    await box.json(['quota', 'set', '12', '--tenant', 'acme-corp']);
-    await box.json(['alerts', 'add', '50', '--tenant', 'acme-corp']);
+    const now = new Date('2026-02-01T00:00:00Z');
+    await box.json(['quota', 'set', '12', '--tenant', 'acme-corp'], { now });
+    await box.json(['alerts', 'add', '50', '--tenant', 'acme-corp'], { now });
   });
   afterAll(() => box.remove());
   const shown = async (...args: string[]) => {
-    const { status, stdout, stderr } = await box.run(args);
+    const { status, stdout, stderr } = await box.run(args, { now: new Date('2026-02-19T00:00:00Z') });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    return `\n${stdout}`;
+    // Stored bytes are the engine's estimate.
+    return `\n${stdout.replace(/\d+\.\d\d B stored/g, '# B stored')}`;
   };
   const FEBRUARY = ['--since', '2026-02-03', '--until', '2026-02-06'];
 
@@ -318,10 +320,10 @@ describe('--chart', () => {
       0 └────────────────────────────────────────────────────────────────────────
          02-03 06:00 12:00 18:00 02-04 06:00 12:00 18:00 02-05 06:00 12:00 18:00
 
-      Total: 11 events, 255.00 B stored
+      Total: 11 events, # B stored
 
       This month:
-      Alerts at 50 % are stored, and there is no quota that usage is held against.
+      Quota of acme-corp: 9 of 12 events used (75 %); alerts at 50 % (reached)
       "
     `);
   });
@@ -346,25 +348,30 @@ describe('--chart', () => {
       await shown('billing', '--month', '2026-02', '--tenant', 'acme-corp', '--chart'),
     ).toMatchInlineSnapshot(`
       "
-      Bill of acme-corp, 2026-02 (UTC)
+      Bill of acme-corp, 2026-02 (UTC), still open
 
       Events by type
       metric  █████████████████████████████████████████████████████████████  6  66.7 %
       log     ██████████████████████████████▌                                3  33.3 %
 
-      Events of the month, added up, by day (UTC)
-      12 ┤
-         │
-       9 ┤    █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █
-         │    █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █
-       6 ┤    █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █
-         │    █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █
-       3 ┤    █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █
-         │    █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █
+      Events of the month, added up, by day (UTC); ░ is projected
+      16 ┤
+         │                                                    ░ ░
+      12 ┤━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━░━░━░━░━░━░━ quota 12
+         │    ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ▄ ░ ░ ░ ░ ░ ░ ░ ░ ░
+       8 ┤    █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ ░ ░ ░ ░ ░ ░ ░ ░ ░
+         │╌╌╌╌█╌█╌█╌█╌█╌█╌█╌█╌█╌█╌█╌█╌█╌█╌█╌█╌█╌░╌░╌░╌░╌░╌░╌░╌░╌░╌ 50 %
+       4 ┤    █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ ░ ░ ░ ░ ░ ░ ░ ░ ░
+         │    █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ ░ ░ ░ ░ ░ ░ ░ ░ ░
        0 └────────────────────────────────────────────────────────
               02-03 02-06 02-09 02-12 02-15 02-18 02-21 02-24
 
-      Total: 9 events, 209.00 B stored
+      Quotas of 2026-02
+      acme-corp  ███████████████████████┊███████████▎··········┃  75 %  9 of 12 events
+
+      Total: 9 events, # B stored
+      Projected for the whole month at this pace: 14 events
+      Quota of acme-corp: 9 of 12 events used (75 %); alerts at 50 % (reached)
       "
     `);
   });

@@ -42,8 +42,9 @@ beforeAll(async () => {
   );
   const bad = [event({ value: 'much' }), '{', '<script>alert(1)</script>'];
   await box.run(['ingest'], { stdin: lines(...usual, ...strange, ...bad) });
-  await box.json(['quota', 'set', '400', '--bytes', '1MiB', '--tenant', 'acme-corp']);
-  await box.json(['alerts', 'add', '80', '--tenant', 'acme-corp']);
+  const now = new Date(`${MONTH}-01T00:00:00Z`);
+  await box.json(['quota', 'set', '400', '--bytes', '1MiB', '--tenant', 'acme-corp'], { now });
+  await box.json(['alerts', 'add', '80', '--tenant', 'acme-corp'], { now });
 }, 120_000);
 afterAll(() => box?.remove());
 

@@ -21,6 +21,8 @@ export interface RunOptions {
   dataDir?: boolean;
   /** Whether the reader of its standard output goes away at once. */
   closeStdout?: boolean;
+  /** What its clock says, where it runs in this process; default the time. */
+  now?: Date;
 }
 
 export type { CliResult } from './inside.ts';
@@ -93,6 +95,7 @@ export function sandbox(options: { initialised?: boolean } = {}): Sandbox {
         cwd: folder,
         env: environment(folder, tmp, options.env),
         stdin: stdin instanceof Readable ? stdin : pipeOf(stdin ?? ''),
+        now: options.now,
       });
     },
     async apart(args, options = {}) {

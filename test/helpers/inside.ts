@@ -15,6 +15,8 @@ interface Surroundings {
   /** All that the program may read of the environment. */
   env: Readonly<Record<string, string>>;
   stdin: Readable;
+  /** What the clock says; default the time. */
+  now?: Date | undefined;
 }
 
 let underWay: string | undefined;
@@ -27,7 +29,7 @@ let underWay: string | undefined;
  */
 export async function runInside(
   args: readonly string[],
-  { cwd, env, stdin }: Surroundings,
+  { cwd, env, stdin, now }: Surroundings,
 ): Promise<CliResult> {
   const name = `infrasage ${args.join(' ')}`;
   if (underWay !== undefined) throw new Error(`${name} beside ${underWay}: give one a process, with apart()`);
@@ -36,7 +38,7 @@ export async function runInside(
   const stdout = new Kept();
   const stderr = new Kept();
   try {
-    const status = await run(args, { stdin, stdout, stderr, env, now: () => new Date() });
+    const status = await run(args, { stdin, stdout, stderr, env, now: () => now ?? new Date() });
     return { status, stdout: stdout.text(), stderr: stderr.text() };
   } finally {
     restore();
