@@ -158,3 +158,14 @@ describe('docs/alerts.md', () => {
     expect(isFromInfrasage(old, body, 'key')).toBe(false);
   });
 });
+
+describe('docs/reports.md', () => {
+  const text = document('docs/reports.md');
+
+  it('lists command lines that work as they stand', async () => {
+    const shownThere = [...text.matchAll(/^\$ infrasage (.*)$/gm)].map(([, line]) => line ?? '');
+    const all = [...commandLines(text), ...shownThere];
+    expect(all.length).toBeGreaterThanOrEqual(13);
+    for (const line of all) expect(await run(line)).toMatchObject({ status: 0 });
+  });
+});

@@ -14,6 +14,7 @@ import {
   live,
   liveFromJson,
   liveJson,
+  MOST_ROWS,
   ORDERS,
   type Order,
   perSecond,
@@ -245,6 +246,7 @@ function screenOf(found: Live, { order, foot, warning }: Words): Screen {
       name: rate.tenant_id === undefined ? rate.name : `${rate.name} (${rate.tenant_id})`,
       figures: [rateWords(rate.events), `${formatBytes(Number(rate.bytes) / WINDOW_SECONDS)}`],
     })),
+    cut: rows.length === MOST_ROWS,
     empty: `nothing was stored in the last ${WINDOW_SECONDS} s`,
   });
   return {

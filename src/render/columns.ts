@@ -47,7 +47,7 @@ export function drawColumns(chart: Columns, drawing: Drawing): string[] {
       return [{ text: part.repeat(wide), paint: chalk.cyan }, gap];
     });
     const ticked = (row + 1) % ROWS_A_TICK === 0;
-    const figure = ticked ? writtenShort((scale * (row + 1)) / HEIGHT, chart.measure) : '';
+    const figure = ticked ? writtenShort((scale * (row + 1)) / HEIGHT, scale, chart.measure) : '';
     const words = rule ? ` ${chalk.yellow(rule.label)}` : '';
     return `${figure.padStart(left)} ${ticked ? glyphs.tick : glyphs.axis}${painted(plot)}${words}`.trimEnd();
   });
@@ -98,7 +98,7 @@ function layout(chart: Columns, { width, glyphs }: Drawing) {
     );
     const rules = ruleRows(chart, scale, glyphs.cut);
     const figures = Array.from({ length: TICKS + 1 }, (_, i) =>
-      stringWidth(writtenShort((scale * i) / TICKS, chart.measure)),
+      stringWidth(writtenShort((scale * i) / TICKS, scale, chart.measure)),
     );
     const left = Math.max(...figures);
     const words = [...rules.values()].map(({ label }) => stringWidth(label) + 1);
@@ -160,15 +160,17 @@ const NICE = [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
 /** A scale that ends a little above a value, at figures that are easily read. */
 function niceTop(value: number, measure: Measure): number {
   let unit = 1;
-  if (measure === 'bytes') while (value / TICKS >= unit * 1024) unit *= 1024;
+  if (measure === 'bytes') while (value >= unit * 1024) unit *= 1024;
   const wanted = value / TICKS / unit;
   const power = 10 ** Math.floor(Math.log10(wanted));
-  const nice = NICE.find((step) => step * power >= wanted) ?? 10;
-  // There is no half of an event.
-  const step = Math.max(nice * power, unit === 1 ? 1 : 0);
-  return (unit === 1 ? Math.ceil(step) : step) * unit * TICKS;
+  const steps = NICE.map((step) => step * power);
+  // Figures have one decimal; and there is no half of an event, nor of a byte.
+  const shown = (step: number) =>
+    Number(step.toFixed(unit === 1 && wanted < 100 ? 0 : 1)) === Number(step.toFixed(6));
+  const step = steps.find((one) => one >= wanted && (one >= 10 || shown(one))) ?? 10 * power;
+  return Math.max(step, unit === 1 ? 1 : 0) * unit * TICKS;
 }
 
-function writtenShort(value: number, measure: Measure): string {
-  return measure === 'bytes' ? shortBytes(value) : shortCount(value);
+function writtenShort(value: number, largest: number, measure: Measure): string {
+  return measure === 'bytes' ? shortBytes(value, largest) : shortCount(value);
 }

@@ -29,6 +29,8 @@ interface Table {
   /** Titles of the columns of figures. */
   figures: readonly string[];
   rows: readonly { name: string; figures: readonly string[] }[];
+  /** Whether there may be more than these. */
+  cut?: boolean;
   /** Said where there are no rows. */
   empty: string;
 }
@@ -36,12 +38,14 @@ interface Table {
 /** Columns that two blocks side by side need. */
 const SIDE_BY_SIDE = 100;
 const BETWEEN = 3;
+/** Rows of a block where no terminal sets a limit. */
+const MOST_PRINTED = 10;
 /** Columns of a terminal that a screen uses at most. */
 const WIDEST = 160;
 
 /**
  * A screen as lines that fit into a terminal. Where there are not enough lines for all rows, each block has its share.
- * @param size.height undefined for as many lines as it takes
+ * @param size.height undefined for what is printed once: ten rows a block
  */
 export function drawScreen(
   screen: Screen,
@@ -63,7 +67,10 @@ export function drawScreen(
     : cutTo(screen.foot, width, drawing.glyphs.cut);
   const fixed = head.length + (last === '' ? 0 : 1);
   const wanted = bands.map((band) => Math.max(...band.map(wantedRows)));
-  const rows = height === undefined ? wanted : shares(wanted, height - fixed);
+  const rows =
+    height === undefined
+      ? wanted.map((count) => Math.min(count, MOST_PRINTED))
+      : shares(wanted, height - fixed);
   const lines = bands.flatMap((band, i) => {
     const most = rows[i] ?? 0;
     if (most < 1) return [];
@@ -149,12 +156,12 @@ function drawBlock(block: Block, most: number, pen: Pen): string[] {
 }
 
 function drawTable(
-  { title, figures, rows, empty }: Table,
+  { title, figures, rows, cut = false, empty }: Table,
   most: number,
   { width, glyphs: marks, chalk }: Pen,
 ) {
   const shown = rows.slice(0, most);
-  const heading = rows.length > most ? `${title} (${most} of ${rows.length})` : title;
+  const heading = rows.length > most ? `${title} (${most} of ${rows.length}${cut ? '+' : ''})` : title;
   const widths = figures.map((name, i) =>
     Math.max(stringWidth(name), ...shown.map((row) => stringWidth(row.figures[i] ?? ''))),
   );

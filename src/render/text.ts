@@ -24,10 +24,11 @@ export function shortCount(value: number | bigint): string {
   return short.format(value);
 }
 
-/** A length in bytes for an axis: 1.5 KiB. */
-export function shortBytes(value: number | bigint): string {
-  const { size, unit } = scaled(value);
-  return `${Number(size.toFixed(1))} ${unit}`;
+/** A length in bytes for an axis, in the unit of the largest one there: 1.5 KiB. */
+export function shortBytes(value: number, largest = value): string {
+  const { size, unit } = scaled(largest);
+  const shown = largest === 0 ? 0 : (value / largest) * size;
+  return `${Number(shown.toFixed(1))} ${unit}`;
 }
 
 /** A whole number with thousands separators. */

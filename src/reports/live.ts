@@ -7,7 +7,7 @@ export const WINDOW_SECONDS = 60;
 /** The course of the rate within them is given in steps of so many seconds. */
 const STEP_SECONDS = 5;
 /** Rows of each breakdown at most, limits at most. */
-const MOST_ROWS = 100;
+export const MOST_ROWS = 100;
 
 /** What the rows of a breakdown are sorted by. */
 export const ORDERS = ['events', 'bytes', 'name'] as const;
