@@ -85,9 +85,10 @@ describe('where there is no terminal', () => {
     ]);
   });
 
-  test('nothing of what is done at once, and nothing with --quiet', () => {
+  test('nothing of what is done at once, nothing while nothing is new, and nothing with --quiet', () => {
     for (const options of [{}, { quiet: true }]) {
       const { progress, said } = started(options);
+      vi.advanceTimersByTime(60_000);
       progress.update({ lines: 1n });
       if (options.quiet) vi.advanceTimersByTime(60_000);
       progress.stop();

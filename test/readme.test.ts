@@ -166,6 +166,7 @@ describe('docs/reports.md', () => {
     const shownThere = [...text.matchAll(/^\$ infrasage (.*)$/gm)].map(([, line]) => line ?? '');
     const all = [...commandLines(text), ...shownThere];
     expect(all.length).toBeGreaterThanOrEqual(13);
+    await run('ingest events.ndjson');
     for (const line of all) expect(await run(line)).toMatchObject({ status: 0 });
   });
 });

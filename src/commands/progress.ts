@@ -38,7 +38,8 @@ const WINDOW = 10_000;
 
 /**
  * Begins to say how work comes on: one line that changes on a terminal, elsewhere a line every few seconds, both on
- * standard error; nothing with --quiet. Work that is done sooner is not spoken of where there is no terminal.
+ * standard error; nothing with --quiet. Where there is no terminal, nothing is said of work that is done sooner, nor
+ * while nothing is new.
  * @param doing what is done: `ingesting`
  */
 export function startProgress(
@@ -52,11 +53,18 @@ export function startProgress(
   const words = (width: number) => progressWords(doing, pace.now(), { width, separator });
   const terminal = io.stderr.isTTY === true && io.env.TERM !== 'dumb';
   const line = terminal ? spinnerLine(io.stderr, config.color) : plainLine(io.stderr);
-  const timer = setInterval(() => line.show(words(line.width())), terminal ? ON_TERMINAL : ELSEWHERE);
-  timer.unref();
+  let news = false;
+  const tick = () => {
+    if (terminal || news) line.show(words(line.width()));
+    news = false;
+  };
+  const timer = setInterval(tick, terminal ? ON_TERMINAL : ELSEWHERE).unref();
   if (terminal) line.show(words(line.width()));
   return {
-    update: (figures) => pace.add(figures),
+    update: (figures) => {
+      news = true;
+      pace.add(figures);
+    },
     stop: () => {
       clearInterval(timer);
       line.end();
