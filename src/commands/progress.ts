@@ -201,7 +201,7 @@ function duration(ms: number): string {
 export function ingestProgress(
   context: Context,
   files: readonly string[],
-): { update(summary: IngestSummary, bytesRead: number): void; stop(): void } {
+): { update(summary: IngestSummary, bytesDone: number): void; stop(): void } {
   const progress = startProgress(context, 'ingesting');
   const total = context.config.quiet ? undefined : inputSize(files, context.io.stdin);
   return {

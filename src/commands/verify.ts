@@ -44,7 +44,7 @@ async function watched(context: Context, store: Store): Promise<Verification> {
   const progress = startProgress(context, 'comparing');
   try {
     return await verify(store, {
-      onStep: ({ name, index, of }) => progress.update({ at: name, part: index / of }),
+      onStep: ({ name, index, of }) => progress.update({ at: `${name}, ${index + 1} of ${of}` }),
     });
   } finally {
     progress.stop();

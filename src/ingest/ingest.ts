@@ -50,8 +50,8 @@ export interface IngestDeps {
   now(): Date;
   /** Ends the run early: batches under way are finished, and of input that cannot be read again, the whole lines read. */
   stop?: AbortSignal;
-  /** Called after each batch, with the summary so far and the bytes read. */
-  onProgress?: (summary: IngestSummary, bytesRead: number) => void;
+  /** Called after each batch, with the summary so far and the bytes of the input that it covers. */
+  onProgress?: (summary: IngestSummary, bytesDone: number) => void;
   /** Called with each batch of the input, known or new, before it is taken. */
   onBatch?: (batch: Pick<Batch, 'previousKey' | 'key' | 'firstLine' | 'sourceLines' | 'lines'>) => void;
   /**
@@ -108,7 +108,7 @@ class Run {
   /** Keys of the batches under way, whose places this run has claimed. */
   readonly #writing = new Set<string>();
   #failure: unknown;
-  #bytesRead = 0;
+  #bytesDone = 0;
   #lines = 0n;
   #skipped = 0n;
   readonly #totals: BatchTotals = {
@@ -132,7 +132,6 @@ class Run {
     const { lookup } = this.#known;
     for await (const batch of cutBatches(source.read(stop), root, this.#options, lookup, this.#claimPlace)) {
       if (stop?.aborted && (!source.once || batch.unfinished)) return;
-      this.#bytesRead += batch.bytes;
       this.#deps.onBatch?.(batch);
       if (batch.known?.committed) await this.#skip(batch);
       else await this.#start(source, batch);
@@ -204,7 +203,7 @@ class Run {
     const writing = totals
       .then((found) => {
         if (!this.#options.dryRun) this.#known.committed(batch, batch);
-        this.#add(batch.lines, found);
+        this.#add(batch, found);
       })
       .then(() => rm(written.path, { force: true }))
       .catch(async (error: unknown) => {
@@ -244,11 +243,13 @@ class Run {
     await this.#releaseClaim();
     this.#lines += BigInt(batch.lines);
     this.#skipped += BigInt(batch.lines);
-    this.#deps.onProgress?.(this.summary(), this.#bytesRead);
+    this.#bytesDone += batch.bytes;
+    this.#deps.onProgress?.(this.summary(), this.#bytesDone);
   }
 
-  #add(lines: number, totals: BatchTotals): void {
+  #add({ lines, bytes }: Pick<Batch, 'lines' | 'bytes'>, totals: BatchTotals): void {
     this.#lines += BigInt(lines);
+    this.#bytesDone += bytes;
     this.#totals.accepted += totals.accepted;
     this.#totals.rejected += totals.rejected;
     this.#totals.bytesReceived += totals.bytesReceived;
@@ -256,7 +257,7 @@ class Run {
     for (const [code, count] of Object.entries(totals.errors)) {
       this.#totals.errors[code] = (this.#totals.errors[code] ?? 0n) + count;
     }
-    this.#deps.onProgress?.(this.summary(), this.#bytesRead);
+    this.#deps.onProgress?.(this.summary(), this.#bytesDone);
   }
 
   summary(): IngestSummary {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { type CliResult, pipeOf, runInside } from './inside.ts';
+import { type CliResult, pipeOf, runInside, withoutProgress } from './inside.ts';
 import { initialised } from './template.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
@@ -173,7 +173,11 @@ function outcome(child: ChildProcess): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (status) =>
-      resolve({ status, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() }),
+      resolve({
+        status,
+        stdout: Buffer.concat(stdout).toString(),
+        stderr: withoutProgress(Buffer.concat(stderr).toString()),
+      }),
     );
   });
 }

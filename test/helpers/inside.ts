@@ -6,6 +6,7 @@ export interface CliResult {
   /** null where a signal ended it. */
   status: number | null;
   stdout: string;
+  /** Without the lines of progress. */
   stderr: string;
 }
 
@@ -39,11 +40,16 @@ export async function runInside(
   const stderr = new Kept();
   try {
     const status = await run(args, { stdin, stdout, stderr, env, now: () => now ?? new Date() });
-    return { status, stdout: stdout.text(), stderr: stderr.text() };
+    return { status, stdout: stdout.text(), stderr: withoutProgress(stderr.text()) };
   } finally {
     restore();
     underWay = undefined;
   }
+}
+
+/** What was said on standard error, without the lines of progress: whether there are any depends on how fast it went. */
+export function withoutProgress(stderr: string): string {
+  return stderr.replace(/^[a-z]+ing( [^\n]*)? · [^\n]*\n/gm, '');
 }
 
 /** A pipe that holds these bytes; it hands them over in pieces, as one does. */
