@@ -1,4 +1,7 @@
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { takeLock } from '../src/store/lock.ts';
+import { openStore, openToShare } from '../src/store/open.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 import { activeCharacters } from './helpers/formats.ts';
@@ -171,5 +174,25 @@ describe('on a terminal', () => {
     await terminal.shows(/fourth-0 \(acme-corp\)/);
     terminal.press('q');
     await gone(terminal);
+  });
+});
+
+describe('a look without serve', () => {
+  test.each([
+    ['commands', openStore],
+    ['serve', openToShare],
+  ])('is waited for by %s', async (_, open) => {
+    const lock = takeLock(box.dataDir, { command: 'top', shares: false, brief: true });
+    const opening = open({ dataDir: box.dataDir, database: 'infrasage', command: 'test' });
+    const soon = await Promise.race([
+      opening.then(
+        () => 'opened',
+        () => 'failed',
+      ),
+      setTimeout(200, 'waiting'),
+    ]);
+    expect(soon).toBe('waiting');
+    lock.release();
+    await (await opening).close();
   });
 });
