@@ -65,6 +65,9 @@ describe('what is printed with --json', () => {
     await printed('services');
     await printed('billing --month');
     await printed('billing --month --tenant acme-corp');
+    await printed('report --month --html page.html');
+    await printed('top');
+    await printed('top --tenant acme-corp');
     await printed('tenants');
     await printed('quota show', { words: 'quota show' });
     await printed('quota show --history', { words: 'quota show' });

@@ -70,6 +70,53 @@ const billing = o({
   by_tenant: z.array(o(tenantMonth)).optional().describe('of all tenants'),
 });
 
+const stored = {
+  events: count,
+  events_per_second: z.number(),
+  bytes_received: bytes,
+  bytes_per_second: z.number(),
+};
+const top = o({
+  at: time,
+  window_seconds: count.describe('events that were stored in so many seconds before'),
+  tenant_id: maybe(z.string()).describe('null for all tenants'),
+  events: count,
+  bytes_received: bytes.describe('as sent'),
+  course: z.array(count).describe('events of equal parts of the window, oldest first'),
+  by_tenant: z.array(o({ tenant_id: z.string(), ...stored })).describe('at most 100'),
+  by_type: z.array(o({ event_type: z.string(), ...stored })),
+  by_service: z
+    .array(
+      o({
+        tenant_id: z.string().optional().describe('where all tenants are shown'),
+        service_id: z.string(),
+        ...stored,
+      }),
+    )
+    .describe('at most 100'),
+  dead_letters: z.array(o({ error: z.string(), lines: count, lines_24h: count })),
+  quotas: z
+    .array(
+      o({
+        tenant_id: z.string(),
+        dimension: z.enum(['events', 'bytes']),
+        used: count,
+        quota: count,
+        thresholds: z.array(o({ threshold_percent: z.number(), level: count, reached: z.boolean() })),
+      }),
+    )
+    .describe('of the current month, fullest first; at most 100'),
+  quotas_in_all: count,
+});
+const report = o({
+  file: z.string(),
+  tenant_id: maybe(z.string()).describe('null for all tenants'),
+  month: z.string(),
+  total_events: count,
+  total_bytes: bytes,
+  file_bytes: bytes.describe('length of the file'),
+});
+
 const quota = o({
   tenant_id: maybe(z.string()).describe('null for every tenant without one of its own'),
   monthly_events: maybe(count),
@@ -142,6 +189,8 @@ export const SHAPES = {
   usage,
   services: usage,
   billing,
+  report,
+  top,
   tenants: o({
     tenants: z.array(
       o({
