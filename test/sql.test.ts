@@ -1,6 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openEmbedded } from '../src/store/embedded.ts';
+import { openServer } from '../src/store/server/server-store.ts';
+import type { Store } from '../src/store/store.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { CLUSTER, type ClickHouseServer, startCluster } from './helpers/clickhouse-server.ts';
 import { event, lines } from './helpers/events.ts';
@@ -60,7 +63,9 @@ const REFUSED = (folder: string) => [
 ];
 
 /** The same on every kind of store; `env` says where it is. */
-function asksReadOnly(of: () => { box: Sandbox; env: Record<string, string> }): void {
+function asksReadOnly(
+  of: () => { box: Sandbox; env: Record<string, string>; open: () => Promise<Store> },
+): void {
   const json = (...args: string[]) => of().box.json<Answer>(['sql', ...args], { env: of().env });
   const run = (...args: string[]) => of().box.run(['sql', ...args], { env: of().env });
 
@@ -142,11 +147,17 @@ function asksReadOnly(of: () => { box: Sandbox; env: Record<string, string> }): 
     const { box } = of();
     box.file('secret.txt', 'a secret');
     const before = await json('SELECT count() AS n, sum(event_count) AS e FROM infrasage_usage_metering');
-    for (const sql of REFUSED(box.folder)) {
-      const { status, stdout, stderr } = await run(sql, '--json');
-      expect({ sql, status, stdout }).toEqual({ sql, status: 2, stdout: '' });
-      expect(stderr).not.toContain('a secret');
+    const store = await of().open();
+    try {
+      for (const sql of REFUSED(box.folder)) {
+        const refusal = await store.ask({ sql, params: {}, maxRows: 10 }).catch((error: unknown) => error);
+        expect({ sql, refusal }).toMatchObject({ sql, refusal: { exitStatus: 2 } });
+        expect(String(refusal)).not.toContain('a secret');
+      }
+    } finally {
+      await store.close();
     }
+    expect(await run('DROP TABLE infrasage_usage_metering')).toMatchObject({ status: 2, stdout: '' });
     expect(existsSync(join(box.folder, 'stolen'))).toBe(false);
     expect(readFileSync(join(box.folder, 'secret.txt'), 'utf8')).toBe('a secret');
     expect(await json('SELECT count() AS n, sum(event_count) AS e FROM infrasage_usage_metering')).toEqual(
@@ -163,7 +174,11 @@ describe('sql on the embedded engine', () => {
     await box.json(['ingest'], { stdin: EVENTS });
   });
   afterAll(() => box.remove());
-  asksReadOnly(() => ({ box, env: {} }));
+  asksReadOnly(() => ({
+    box,
+    env: {},
+    open: () => openEmbedded({ dataDir: box.dataDir, database: 'infrasage', command: 'test' }),
+  }));
 
   it('prints every format, and reads the statement from standard input', async () => {
     const sql =
@@ -194,5 +209,13 @@ describe('sql on a cluster of ClickHouse servers', () => {
     box.remove();
     await Promise.all(pair.map((server) => server.remove()));
   });
-  asksReadOnly(() => ({ box, env: { INFRASAGE_CLICKHOUSE_URL: pair[0]?.url ?? '' } }));
+  asksReadOnly(() => {
+    const url = pair[0]?.url ?? '';
+    const address = { url: new URL(url), user: 'default', password: '', caFile: undefined, retryForMs: 0 };
+    return {
+      box,
+      env: { INFRASAGE_CLICKHOUSE_URL: url },
+      open: () => openServer({ address, database: 'infrasage', dataDir: box.dataDir, onWait: () => {} }),
+    };
+  });
 });
