@@ -294,6 +294,15 @@ describe('doctor on a cluster', () => {
       const both = await doctor(box, env);
       expect(both.codes).toEqual([]);
       expect(both.check('cluster')?.summary).toBe(`${CLUSTER}: 2 of 2 nodes answer`);
+      await pair[1]?.sql('DROP TABLE infrasage.infrasage_dlq_local SYNC');
+      const without = await doctor(box, env);
+      expect(without.check('cluster')?.findings).toEqual([
+        {
+          code: 'node_without_tables',
+          message: `the node ${pair[1]?.url}/ of ${CLUSTER} has no infrasage_dlq_local`,
+          fix: `infrasage init --cluster ${CLUSTER}, with --node for each as before`,
+        },
+      ]);
       await pair[1]?.kill();
       const one = await doctor(box, env);
       expect(one.codes).toContain('node_away');

@@ -2,7 +2,7 @@ import { isoTime } from '../../period.ts';
 import { type Check, dataOf, type Finding, NO_DATA } from '../check.ts';
 import { CLOCK_MS } from './clock.ts';
 
-/** Each node of a cluster: whether it answers, its version and its clock. */
+/** Each node of a cluster: whether it answers, its tables, grants, version and clock. */
 export const cluster: Check = {
   name: 'cluster',
   async run(subject) {
@@ -21,6 +21,24 @@ export const cluster: Check = {
         fix: 'start it: commands wait --retry-for for every node',
       });
     }
+    const tables = new Set(there.flatMap((node) => node.tables));
+    for (const { node, tables: own, missingGrants } of there) {
+      const missing = [...tables].filter((table) => !own.includes(table)).sort();
+      if (missing.length > 0) {
+        findings.push({
+          code: 'node_without_tables',
+          message: `the node ${node} of ${found.cluster} has no ${missing.join(', ')}`,
+          fix: `infrasage init --cluster ${found.cluster}, with --node for each as before`,
+        });
+      }
+      findings.push(
+        ...missingGrants.map((statement) => ({
+          code: 'missing_grant',
+          message: `the user ${subject.config.clickhouse?.user} lacks a grant on the node ${node}`,
+          fix: `an administrator runs there: ${statement}`,
+        })),
+      );
+    }
     const releases = new Set(there.map(({ version }) => version.split('.').slice(0, 2).join('.')));
     if (releases.size > 1) {
       findings.push({
@@ -29,8 +47,8 @@ export const cluster: Check = {
         fix: 'update them to the same one',
       });
     }
-    const times = there.map(({ now }) => now.getTime());
-    const apart = Math.max(0, ...times) - Math.min(...times, Math.max(0, ...times));
+    const times = there.flatMap(({ now }) => (now ? [now.getTime()] : []));
+    const apart = times.length < 2 ? 0 : Math.max(...times) - Math.min(...times);
     if (apart > CLOCK_MS) {
       findings.push({
         code: 'clocks_apart',
@@ -46,7 +64,7 @@ export const cluster: Check = {
         nodes: found.nodes.map((node) => ({
           node: node.node,
           version: 'version' in node ? node.version : null,
-          clock: 'version' in node ? isoTime(node.now) : null,
+          clock: 'version' in node && node.now ? isoTime(node.now) : null,
         })),
       },
     };

@@ -14,7 +14,12 @@ export interface NodeState {
   /** Its address, or the name it has itself. */
   node: string;
   version: string;
-  now: Date;
+  /** Its clock; null where it was asked through another node, which puts its own in. */
+  now: Date | null;
+  /** The tables that the database has there. */
+  tables: string[];
+  /** The statements that would give the user what it lacks there; of nodes that are asked themselves. */
+  missingGrants: string[];
 }
 
 /** What is there on a server, looked at and not touched: nothing is made, migrated or locked. */
@@ -113,12 +118,12 @@ class Inspection implements ServerInspection {
     const { name, nodes } = cluster;
     if (nodes.length === 0) {
       const rows = await this.query(
-        `SELECT hostName() AS node, version() AS version, toUnixTimestamp64Milli(now64(3)) AS now
-        FROM clusterAllReplicas({cluster:String}, system.one) ORDER BY node`,
-        z.object({ node: z.string(), version: z.string(), now: millis }),
-        { cluster: name },
+        `SELECT hostName() AS node, any(version()) AS version, groupArrayIf(name, database = {database:String}) AS tables
+        FROM clusterAllReplicas({cluster:String}, system.tables) GROUP BY node ORDER BY node`,
+        z.object({ node: z.string(), version: z.string(), tables: z.array(z.string()) }),
+        { cluster: name, database: this.database },
       );
-      return { cluster: name, nodes: rows };
+      return { cluster: name, nodes: rows.map((row) => ({ ...row, now: null, missingGrants: [] })) };
     }
     return { cluster: name, nodes: await Promise.all(nodes.map((node) => this.#node(node))) };
   }
@@ -136,11 +141,13 @@ class Inspection implements ServerInspection {
   async #node(node: string): Promise<NodeState | { node: string; fault: Error }> {
     const connection = this.#connection.to(new URL(node));
     try {
-      const [row] = z
-        .array(z.object({ version: z.string(), now: millis }))
-        .parse(parseRows(await connection.run({ sql: `${NOW}, version() AS version` })));
-      if (!row) throw new Error(`${node} answers with nothing`);
-      return { node, ...row };
+      const answer = await connection.run({
+        sql: `${NOW}, version() AS version,
+          (SELECT groupArray(name) FROM system.tables WHERE database = {database:String}) AS tables`,
+        params: { database: this.database },
+      });
+      const [row] = z.tuple([nodeRow]).parse(parseRows(answer));
+      return { node, ...row, missingGrants: await missingGrants(connection, this.database, 'write') };
     } catch (error) {
       return { node, fault: error instanceof Error ? error : new Error(String(error)) };
     } finally {
@@ -152,5 +159,7 @@ class Inspection implements ServerInspection {
     return this.#connection.close();
   }
 }
+
+const nodeRow = z.object({ version: z.string(), now: millis, tables: z.array(z.string()) });
 
 const NOW = 'SELECT toUnixTimestamp64Milli(now64(3)) AS now';
