@@ -254,6 +254,11 @@ describe('doctor on a ClickHouse server', () => {
     const empty = await doctor(box, env);
     expect(empty.codes).toEqual(['no_database']);
     expect(empty.fix('no_database')).toBe('infrasage init --database infrasage');
+    const report = await box.run(['usage'], { env });
+    expect(report).toMatchObject({ status: 3, stdout: '' });
+    expect(report.stderr).toContain(
+      `there is no infrasage database infrasage on the ClickHouse server at ${server.url}`,
+    );
     expect(await server.sql("SELECT name FROM system.databases WHERE name = 'infrasage'")).toEqual([]);
     await box.json(['ingest'], { stdin: lines(event({ timestamp: new Date().toISOString() })), env });
     const made = await doctor(box, env);
