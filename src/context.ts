@@ -47,6 +47,9 @@ export async function openContext(
   }
 }
 
+/** A server that says nothing for so long while it is looked at is taken for away, ms. */
+const LOOK_MS = 10_000;
+
 /** What a command works with: the composition root of one run. */
 export class Context {
   readonly config: Config;
@@ -167,7 +170,7 @@ export class Context {
     const { clickhouse, dataDir, database } = this.config;
     if (clickhouse) {
       const { inspectServer } = await import('./store/server/inspect.ts');
-      const server = await inspectServer(clickhouse, database);
+      const server = await inspectServer(clickhouse, { database, silenceMs: LOOK_MS });
       return { kind: 'server', reader: server, server };
     }
     const { openStore } = await import('./store/open.ts');

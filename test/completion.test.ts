@@ -1,9 +1,12 @@
 import { execFile, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { inspectServer } from '../src/store/server/inspect.ts';
 import { type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { ClickHouseServer } from './helpers/clickhouse-server.ts';
 import { event, lines } from './helpers/events.ts';
@@ -91,6 +94,27 @@ describe('what could come next', () => {
     expect(await next(['usage', '--tenant', 'b'])).toEqual(['words', 'beta']);
     serving.child.kill('SIGTERM');
     await serving.done;
+  });
+
+  it('waits for no server that says nothing', async () => {
+    const silent = createServer(() => {});
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    try {
+      const { port } = silent.address() as AddressInfo;
+      const address = {
+        url: new URL(`http://127.0.0.1:${port}`),
+        user: 'default',
+        password: '',
+        caFile: undefined,
+        retryForMs: 60_000,
+      };
+      await expect(inspectServer(address, { database: 'infrasage', silenceMs: 100 })).rejects.toThrow(
+        /does not answer/,
+      );
+    } finally {
+      silent.close();
+    }
   });
 
   it('is a tenant of a ClickHouse server', async () => {

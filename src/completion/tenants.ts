@@ -21,7 +21,7 @@ export async function tenantNames(prefix: string, flags: GlobalFlags, io: Io): P
     const { env } = await readSettings(io.env, { folder: process.cwd(), configFile: flags.config });
     const { clickhouse, dataDir, database } = readConfig(flags, { ...io, env });
     reader = clickhouse
-      ? await inspectServer(clickhouse, database)
+      ? await inspectServer(clickhouse, { database, silenceMs: PATIENCE_MS })
       : await openAtOnce({ dataDir, database, command: 'completion' });
     return reader ? tenantsLike(reader, { prefix, limit: MOST }) : [];
   };

@@ -247,8 +247,8 @@ class DatabaseStore implements EmbeddedStore {
       });
     try {
       await session.command({ query: `USE \`${this.database}\`` });
-      for (const [name, value] of questionSettings(question.maxRows))
-        await session.command({ query: `SET ${name} = ${value}` });
+      const settings = questionSettings(question.maxRows).map(([name, value]) => `${name} = ${value}`);
+      await session.command({ query: `SET ${settings.join(', ')}` });
       return await answer(run, question);
     } catch (error) {
       throw questionFailure(storeFailure(error));

@@ -71,11 +71,17 @@ export class Connection {
 
   /**
    * @param onWait told of the first failure that is waited for, each time the server has not answered
+   * @param silenceMs a connection on which nothing comes for so long is taken for broken
    * @throws InfrasageError (exit 3) where the file of certificates cannot be read
    */
-  constructor(address: ServerAddress, again: Retries, onWait: (failure: InfrasageError) => void) {
+  constructor(
+    address: ServerAddress,
+    again: Retries,
+    onWait: (failure: InfrasageError) => void,
+    silenceMs = SILENCE_MS,
+  ) {
     this.address = address;
-    this.to = (url) => new Connection({ ...address, url }, again, onWait);
+    this.to = (url) => new Connection({ ...address, url }, again, onWait, silenceMs);
     this.patience = {
       ...again,
       onWait: (failure) => {
@@ -89,7 +95,7 @@ export class Connection {
       pathname: url.pathname,
       username: user,
       password,
-      request_timeout: SILENCE_MS,
+      request_timeout: silenceMs,
       max_response_headers_size: MOST_HEADER_BYTES,
       max_open_connections: 32,
       // On one machine, compressing costs more than it saves: half of the speed.

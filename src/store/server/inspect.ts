@@ -42,10 +42,14 @@ const millis = z.coerce.number().transform((ms) => new Date(ms));
 
 /**
  * Connects to a server to look at it. Nothing is tried twice.
+ * @param silenceMs a server that says nothing for so long is taken for away
  * @throws InfrasageError (exit 3) where it cannot be reached, refuses the user, or is too old
  */
-export async function inspectServer(address: ServerAddress, database: string): Promise<ServerInspection> {
-  const connection = new Connection(address, NO_RETRIES, () => {});
+export async function inspectServer(
+  address: ServerAddress,
+  { database, silenceMs }: { database: string; silenceMs: number },
+): Promise<ServerInspection> {
+  const connection = new Connection(address, NO_RETRIES, () => {}, silenceMs);
   try {
     const { engineVersion } = await engineOf(connection, database);
     return new Inspection(connection, { database, engineVersion });
