@@ -20,9 +20,9 @@ export function processIo(): Io {
   return { stdin, stdout, stderr, env, now: () => new Date() };
 }
 
-/** Writes text and waits until the stream takes more. A reader that has gone away is not an error. */
-export async function write(out: Output, text: string): Promise<void> {
-  if (text === '' || out.destroyed || !out.writable) return;
+/** Writes text or bytes and waits until the stream takes more. A reader that has gone away is not an error. */
+export async function write(out: Output, text: string | Uint8Array): Promise<void> {
+  if (text.length === 0 || out.destroyed || !out.writable) return;
   await new Promise<void>((resolve, reject) => {
     out.write(text, (error) => (error && !isBrokenPipe(error) ? reject(outputFailure(error)) : resolve()));
   });

@@ -75,7 +75,7 @@ it('goes on in a file that has grown, with its line numbers', async () => {
   expect(await ingest([path])).toMatchObject({ lines: 5, accepted: 1, rejected: 1, skipped: 3 });
   appendFileSync(path, lines(event({ service_id: 'd' })));
   expect(await ingest([path])).toMatchObject({ lines: 6, accepted: 1, rejected: 0, skipped: 5 });
-  const { letters } = await box.json<{ letters: { line: number }[] }>(['dlq', 'list']);
+  const { letters } = await box.json<{ letters: { line: number }[] }>(['dlq', 'list', '--each']);
   expect(letters.map(({ line }) => line).sort()).toEqual([2, 5]);
 });
 
@@ -85,7 +85,7 @@ it('takes a last line that was unfinished once: as it stands where it is whole, 
   expect(await ingest([whole])).toMatchObject({ lines: 2, accepted: 0, skipped: 2 });
   appendFileSync(whole, `\r\n${lines(event({ service_id: 'c' }), 'no json')}`);
   expect(await ingest([whole])).toMatchObject({ lines: 4, accepted: 1, rejected: 1, skipped: 2 });
-  const { letters } = await box.json<{ letters: { line: number }[] }>(['dlq', 'list']);
+  const { letters } = await box.json<{ letters: { line: number }[] }>(['dlq', 'list', '--each']);
   expect(letters.map(({ line }) => line)).toEqual([4]);
 
   const text = event({ service_id: 'late' });

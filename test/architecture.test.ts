@@ -69,7 +69,7 @@ describe('imports', () => {
     ['src/program.ts'],
     ['commands', 'http'],
     ['src/context.ts'],
-    ['intake', 'doctor', 'completion'],
+    ['intake', 'dead-letters', 'doctor', 'completion'],
     ['access', 'ingest', 'reports', 'alerts', 'verify'],
     ['store'],
     ['src/config.ts'],
@@ -96,6 +96,7 @@ describe('imports', () => {
       'commands',
       'http',
       'intake',
+      'dead-letters',
       'access',
       'ingest',
       'reports',
@@ -114,7 +115,18 @@ describe('imports', () => {
       ({ from, to }) =>
         part(from) === 'render' &&
         within(
-          ['store', 'access', 'ingest', 'intake', 'reports', 'alerts', 'verify', 'commands', 'http'],
+          [
+            'store',
+            'access',
+            'ingest',
+            'intake',
+            'dead-letters',
+            'reports',
+            'alerts',
+            'verify',
+            'commands',
+            'http',
+          ],
           to,
         ),
     );

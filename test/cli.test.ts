@@ -535,7 +535,11 @@ describe('hostile text', () => {
     ]);
     const path = box.file(`\u001b]0;evil\u0007\u202e.ndjson`, input);
     expect(await box.json(['ingest', path])).toMatchObject({ accepted: IDS.length, rejected: RAW.length });
-    const { letters } = await box.json<{ letters: { id: string; line: number }[] }>(['dlq', 'list']);
+    const { letters } = await box.json<{ letters: { id: string; line: number }[] }>([
+      'dlq',
+      'list',
+      '--each',
+    ]);
     ids = letters.map(({ id }) => id);
     expect(ids).toHaveLength(RAW.length);
   });
@@ -560,6 +564,7 @@ describe('hostile text', () => {
   test.each(FORMATS)('in tenant and service ids, and in the names of sources: %s', async (format) => {
     await inert(services, format);
     await inert(['dlq', 'list'], format);
+    await inert(['dlq', 'list', '--each'], format);
   });
 
   test.each(FORMATS)('in a rejected line that is shown: %s', async (format) => {
@@ -578,8 +583,8 @@ describe('hostile text', () => {
   });
 
   test('CSV has no cell that a spreadsheet would run', async () => {
-    const cells = [await inert(services, 'csv'), await inert(['dlq', 'list'], 'csv')].flatMap((csv) =>
-      parseCsv(csv).flat(),
+    const cells = [await inert(services, 'csv'), await inert(['dlq', 'list', '--each'], 'csv')].flatMap(
+      (csv) => parseCsv(csv).flat(),
     );
     expect(cells.filter((cell) => /^[=+\-@\t\r]/.test(cell))).toEqual([]);
     for (const id of ['=1+1', '+cmd|calc', '-2+3', '@SUM(A1)']) expect(cells).toContain(`'${id}`);
@@ -601,7 +606,7 @@ describe('hostile text', () => {
   });
 
   test('the table is at most 80 columns wide, with numbers under each other, and cuts no character in two', async () => {
-    for (const args of [services, ['tenants'], ['dlq', 'list']]) {
+    for (const args of [services, ['tenants'], ['dlq', 'list', '--each']]) {
       const table = await inert(args, 'table');
       const rows = table.split('\n').filter((line) => / {2,}\S/.test(line));
       expect(rows.length).toBeGreaterThan(RAW.length);

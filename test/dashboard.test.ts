@@ -127,7 +127,7 @@ describe.skipIf(NO_BROWSER)('the dashboard, in Chromium', () => {
       expected[name] = await box.json<UsageJson>(['usage', ...args, ...acme]);
     }
     bill = await box.json<BillingJson>(['billing', '--month', ...acme]);
-    const found = await box.json<{ letters: { error: string }[] }>(['dlq', 'list', ...acme]);
+    const found = await box.json<{ letters: { error: string }[] }>(['dlq', 'list', '--each', ...acme]);
     letters = found.letters.map(({ error }) => error);
   }, 180_000);
   afterAll(async () => {

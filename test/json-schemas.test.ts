@@ -77,9 +77,19 @@ describe('what is printed with --json', () => {
     await printed('alerts history', { words: 'alerts history' });
     await printed('alerts simulate 50', { words: 'alerts simulate' });
     await printed('alerts remove 80', { words: 'alerts remove' });
-    const { letters } = await printed('dlq list', { words: 'dlq list' });
-    for (const { id } of letters as unknown as { id: string }[])
-      await printed(`dlq show ${id}`, { words: 'dlq show' });
+    await printed('dlq list', { words: 'dlq list' });
+    const { letters } = await printed('dlq list --each', { words: 'dlq list' });
+    const show = async () => {
+      for (const { id } of letters as unknown as { id: string }[])
+        await printed(`dlq show ${id}`, { words: 'dlq show' });
+    };
+    await show();
+    const fixed =
+      '--set tenant_id=acme-corp --set service_id=a --set event_type=log --set timestamp=2024-02-28T10:00:00Z';
+    await printed(`dlq replay --dry-run ${fixed}`, { words: 'dlq replay' });
+    await printed(`dlq replay ${fixed}`, { words: 'dlq replay' });
+    await show();
+    await printed('dlq purge --older-than 2100-01-01 --force', { words: 'dlq purge' });
     const { id } = await printed('keys create --tenant acme-corp --name k', { words: 'keys create' });
     await printed('keys list', { words: 'keys list' });
     await printed(`keys revoke ${String(id)}`, { words: 'keys revoke' });

@@ -24,15 +24,16 @@ interface Shown {
   output: string[];
 }
 
-const shown = blocks('console').flatMap((block) =>
-  block
-    .split(/^\$ infrasage /m)
-    .slice(1)
-    .map((text): Shown => {
-      const [command = '', ...output] = text.trimEnd().split('\n');
-      return { command, output };
-    }),
-);
+const shownIn = (text: string) =>
+  blocks('console', text).flatMap((block) =>
+    block
+      .split(/^\$ infrasage /m)
+      .slice(1)
+      .map((one): Shown => {
+        const [command = '', ...output] = one.trimEnd().split('\n');
+        return { command, output };
+      }),
+  );
 
 const BIN = fileURLToPath(new URL('../bin/infrasage.js', import.meta.url));
 
@@ -77,7 +78,7 @@ const run = (line: string) => {
 };
 
 describe('the README', () => {
-  it.each(shown)('shows what $command prints', async ({ command, output }) => {
+  it.each(shownIn(readme))('shows what $command prints', async ({ command, output }) => {
     const { status, stdout } = await run(command);
     expect(status).toBe(0);
     const printed = stdout.split('\n').map(shape);
@@ -132,6 +133,27 @@ describe.each([
       const { status, stderr } = await box.run(redirected < 0 ? words : words.slice(0, redirected));
       expect(status, `${line}: ${stderr}`).toBe(0);
     }
+  });
+});
+
+describe('docs/dead-letters.md', () => {
+  const text = document('docs/dead-letters.md');
+
+  it.each(shownIn(text))('shows what $command prints', async ({ command, output }) => {
+    await run('ingest < events.ndjson');
+    const { groups } = await box.json<{ groups: { example: string }[] }>(['dlq', 'list']);
+    // The events are dated up to now, and letters are named after their bytes.
+    const batch = groups[0]?.example.slice(0, 12) ?? '';
+    const { status, stdout } = await run(command.replace(/[0-9a-f]{12}(?=\.1-)/, batch));
+    expect(status).toBe(0);
+    const printed = stdout.split('\n').map(shape);
+    for (const line of output.filter((text) => !isRow(text)).map(shape)) expect(printed).toContain(line);
+  });
+
+  it('lists command lines that work as they stand', async () => {
+    const all = commandLines(text);
+    expect(all.length).toBeGreaterThan(0);
+    for (const line of all) expect(await run(line.replace(/ > .*/, ''))).toMatchObject({ status: 0 });
   });
 });
 

@@ -337,8 +337,8 @@ describe('reports on events with known times', () => {
       numbers: ['events', 'bytes', 'bytes_received'],
     },
     {
-      what: 'dlq list',
-      args: ['dlq', 'list'],
+      what: 'dlq list --each',
+      args: ['dlq', 'list', '--each'],
       keys: ['id', 'error', 'tenant_id', 'source', 'line', 'excerpt'],
       numbers: ['line'],
     },
@@ -410,12 +410,12 @@ describe('reports on events with known times', () => {
     ]);
   });
 
-  test('dlq list: filters, newest first, and how many more there are', async () => {
+  test('dlq list --each: filters, newest first, and how many more there are', async () => {
     const list = async (...args: string[]) =>
       box.json<{
         total: number;
         letters: { id: string; error: string; line: number; tenant_id: string | null }[];
-      }>(['dlq', 'list', ...args]);
+      }>(['dlq', 'list', '--each', ...args]);
     const { total, letters } = await list();
     expect(total).toBe(2);
     expect(letters).toMatchObject([
@@ -432,13 +432,21 @@ describe('reports on events with known times', () => {
     expect(await list('--error', 'invalid_json')).toEqual({ total: 1, letters: letters.slice(0, 1) });
     expect(await list('--tenant', 'acme-corp')).toEqual({ total: 1, letters: letters.slice(1) });
     expect(await list('--limit', '1')).toEqual({ total: 2, letters: letters.slice(0, 1) });
-    expect((await box.run(['dlq', 'list', '--error', 'missing_body'])).stdout).toBe('No dead letters.\n');
+    expect((await box.run(['dlq', 'list', '--error', 'missing_body'])).stdout).toBe(
+      'No open dead letters.\n',
+    );
     expect(await list('--since', '1h')).toEqual({ total, letters });
-    expect((await box.run(['dlq', 'list', '--limit', '1'])).stdout).toContain('1 of 2 dead letters');
+    expect((await box.run(['dlq', 'list', '--each', '--limit', '1'])).stdout).toContain(
+      '1 of 2 dead letters',
+    );
   });
 
   test('dlq show: the exact line, and every rule that it breaks', async () => {
-    const { letters } = await box.json<{ letters: { id: string; line: number }[] }>(['dlq', 'list']);
+    const { letters } = await box.json<{ letters: { id: string; line: number }[] }>([
+      'dlq',
+      'list',
+      '--each',
+    ]);
     const [json, service] = letters;
     expect(await box.json(['dlq', 'show', json?.id ?? ''])).toMatchObject({
       ...json,
@@ -457,7 +465,7 @@ describe('reports on events with known times', () => {
     for (const id of ['nothing', '000000000000.1-15']) {
       const result = await box.run(['dlq', 'show', id]);
       expect(result).toMatchObject({ status: 2, stdout: '' });
-      expect(result.stderr).toMatch(/^infrasage: there is no dead letter .*infrasage dlq list\n$/);
+      expect(result.stderr).toMatch(/^infrasage: there is no dead letter .*infrasage dlq list --each\n$/);
     }
   });
 });

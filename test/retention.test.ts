@@ -75,6 +75,7 @@ it('removes raw rows of their age and keeps what is metered, and verify does not
     ['metering', 0],
     ['strays', expect.any(Number)],
     ['projection', 8],
+    ['replays', 0],
   ]);
   expect((await box.run(['verify'])).stdout).toContain('is past its raw retention, and was not compared.');
   expect(await verify('--repair')).toMatchObject({ ok: true, repairs: [] });

@@ -68,6 +68,7 @@ describe('a command beside a process that shares the data directory', { timeout:
     { args: ['alerts', 'add', '99.5', '--email', 'a@b.example'] },
     { args: ['alerts', 'list'] },
     { args: ['alerts', 'remove', '99.5'] },
+    { args: ['dlq', 'list', '--each'] },
     { args: ['dlq', 'list'] },
     { args: ['verify'] },
     { args: ['verify', '--repair'] },
@@ -101,7 +102,7 @@ describe('a command beside a process that shares the data directory', { timeout:
         expect({ args, ...through }).toEqual({ args, ...direct });
         expect(through.stderr).not.toContain('unexpected');
       }
-      const [letters] = (await box.json<{ letters: { id: string }[] }>(['dlq', 'list'])).letters;
+      const [letters] = (await box.json<{ letters: { id: string }[] }>(['dlq', 'list', '--each'])).letters;
       const show = ['dlq', 'show', letters?.id ?? '', '--json'];
       const through = await box.run(show);
       expect(neutral(box, through)).toEqual(neutral(alone, await alone.run(show)));

@@ -41,6 +41,7 @@ it('says what it compared and how much, and ends with 0 where all agrees', async
     ['metering', 40, 4, 0],
     ['strays', 46, 3, 0],
     ['projection', 40, 1, 0],
+    ['replays', 0, 0, 0],
   ]);
   const table = await box.run(['verify']);
   expect(table.stdout).toContain('Everything agrees.');

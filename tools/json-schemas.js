@@ -163,8 +163,19 @@ const letter = {
   message: z.string(),
   source: z.string(),
   line: count,
+  state: z.enum(['open', 'replayed']).describe('replayed: sent again, in a batch that counts'),
   excerpt: z.string(),
 };
+const billed = {
+  tenant_id: z.string(),
+  month: z.string().describe('2026-11'),
+  event_type: z.string(),
+  events: count,
+  bytes_received: bytes.describe('length of the lines as they are sent now'),
+};
+const staying = z
+  .record(z.string(), count)
+  .describe('letters that stay, by the rule they break, cut, or unsettled');
 const key = {
   id: z.string(),
   tenant_id: z.string(),
@@ -251,11 +262,50 @@ export const SHAPES = {
       }),
     ),
   }),
-  'dlq list': o({ total: count, letters: z.array(o(letter)) }),
+  'dlq list': o({
+    total: count,
+    groups: z
+      .array(
+        o({
+          error: z.string(),
+          source: z.string(),
+          tenant_id: maybe(z.string()),
+          letters: count,
+          first_received_at: time,
+          last_received_at: time,
+          example: z.string().describe('id of the newest of them'),
+          excerpt: z.string(),
+        }),
+      )
+      .optional()
+      .describe('without --each'),
+    letters: z.array(o(letter)).optional().describe('with --each'),
+  }),
   'dlq show': o({
     ...letter,
     raw: maybe(z.string()).describe('the line as sent; null where it is not UTF-8'),
-    raw_base64: z.string().optional().describe('then its bytes'),
+    raw_base64: maybe(z.string()).describe('then its bytes'),
+    bytes: bytes.describe('of the line as sent; more than were kept where it was cut'),
+    replay_of: maybe(z.string()).describe(
+      'the letter that was replayed and rejected again, and became this one',
+    ),
+    replayed: maybe(
+      o({
+        at: time,
+        changes: z.record(z.string(), z.unknown()).describe('fields that were set'),
+        batch_id: z.string(),
+        event: maybe(
+          o({
+            tenant_id: z.string(),
+            event_type: z.string(),
+            service_id: z.string(),
+            timestamp: time,
+            bytes_received: bytes,
+          }),
+        ),
+        rejected_as: maybe(z.string()).describe('the letter it has become where it was rejected again'),
+      }),
+    ),
     violations: z.array(
       o({
         code: z.string(),
@@ -265,6 +315,35 @@ export const SHAPES = {
         expected: z.string(),
       }),
     ),
+  }),
+  'dlq replay': z.union([
+    o({
+      dry_run: z.literal(true),
+      selected: count.describe('passing + staying'),
+      passing: count,
+      staying,
+      bytes_received: bytes,
+      bill: z.array(o(billed)).describe('what would be added'),
+    }),
+    o({
+      dry_run: z.literal(false),
+      selected: count.describe('replayed + rejected_again + left + staying'),
+      replayed: count,
+      rejected_again: count.describe('each has a second copy, which is open in its place'),
+      left: count.describe('where it was interrupted'),
+      staying,
+      bytes_received: bytes,
+      bytes_ingested: bytes.describe('compressed bytes as stored'),
+      bill: z.array(o({ ...billed, bytes: bytes.describe('compressed bytes as stored') })),
+      batches: z.array(z.string()),
+    }),
+  ]),
+  'dlq purge': o({
+    dry_run: z.boolean(),
+    received_before: time,
+    letters: count,
+    replayed: count,
+    causes: z.array(o({ error: z.string(), letters: count, replayed: count })),
   }),
   'keys create': o({ ...key, key: z.string().describe('shown once, kept nowhere') }),
   'keys list': o({ keys: z.array(o(key)) }),

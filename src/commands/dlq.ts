@@ -1,106 +1,163 @@
-import { z } from 'zod';
-import { EXIT, InfrasageError, usageError } from '../errors.ts';
-import { type ContractOptions, ERROR_CODES, EVENT_TYPES, explain } from '../ingest/contract.ts';
-import { isoTime, parseMoment } from '../period.ts';
-import type { Row } from '../render/report.ts';
+import { EXIT, InfrasageError } from '../errors.ts';
+import { explain, tooLong, type Violation } from '../ingest/contract.ts';
+import { isoTime } from '../period.ts';
+import type { Column, Report, Row } from '../render/report.ts';
 import { excerpt, formatCount, plural } from '../render/text.ts';
-import { type DeadLetter, findLetter, listLetters } from '../reports/dead-letters.ts';
-import { PLAIN_LINES } from '../store/store.ts';
+import { contractOf, type FoundLetter, findLetter, type Replayed } from '../reports/dead-letter.ts';
+import {
+  type DeadLetter,
+  groupLetters,
+  type LetterFilter,
+  type LetterGroup,
+  listLetters,
+} from '../reports/dead-letters.ts';
+import type { Store } from '../store/store.ts';
 import { parseLimit } from './amounts.ts';
-import { type CommandModule, examples, oneOf } from './command.ts';
+import { type CommandModule, examples } from './command.ts';
+import * as exporting from './dlq-export.ts';
+import { type FilterOptions, filterOptions, letterFilter, parseState, stateOption } from './dlq-filter.ts';
+import * as purging from './dlq-purge.ts';
+import * as replaying from './dlq-replay.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   examples(command, [
     'infrasage dlq list',
-    'infrasage dlq list --error invalid_json --since 24h',
+    'infrasage dlq list --each --error invalid_json --since 24h',
     'infrasage dlq show 3fa9c1d20b7e.1-17',
+    'infrasage dlq replay --error missing_service_id --set service_id=checkout-api --dry-run',
+    'infrasage dlq export --error invalid_json > fix.ndjson',
+    'infrasage dlq purge --older-than 90d',
   ]);
-  const list = command
-    .command('list')
-    .description('List dead letters, newest first.')
-    .addOption(oneOf('--error <code>', 'only this error code', ERROR_CODES))
-    .option('--since <time>', 'only those received since: a span, a date, or RFC 3339')
+  const list = stateOption(filterOptions(command.command('list')))
+    .description('Dead letters by cause, source and tenant, with an example of each.')
+    .option('--each', 'a row a letter, newest first')
     .option('--limit <rows>', 'print this many', '20');
-  act<{ error?: string; since?: string; limit: string }>(list, async (context, { error, since, limit }) => {
-    if (error !== undefined && !ERROR_CODES.some((code) => code === error)) {
-      throw usageError(`--error ${error} is not an error code`, `use one of ${ERROR_CODES.join(', ')}`);
-    }
-    const rows = parseLimit(limit);
-    const { letters, total } = await listLetters(await context.store(), {
-      tenantId: context.config.tenant ?? null,
-      error: error ?? null,
-      since: since === undefined ? null : parseMoment(since, '--since', context.now),
-      limit: rows,
-    });
-    const shown = BigInt(letters.length);
-    if (total > shown && context.config.format !== 'table') {
-      await context.say(`${shown} of ${total} dead letters; raise --limit to see them all`);
-    }
-    return context.print({
-      data: { total, letters: letters.map(letterCells) },
-      rows: letters.map(letterCells),
-      columns: LIST_COLUMNS,
-      notes:
-        total === 0n
-          ? ['No dead letters.']
-          : [
-              total > shown
-                ? `${formatCount(shown)} of ${plural(total, 'dead letter')}; --limit shows more.`
-                : plural(total, 'dead letter'),
-              'Why one was rejected, in full: infrasage dlq show ID',
-            ],
-    });
-  });
+  examples(list, [
+    'infrasage dlq list',
+    'infrasage dlq list --each --error invalid_timestamp',
+    'infrasage dlq list --state replayed --since 7d',
+  ]);
+  act<FilterOptions & { each?: boolean; state: string; limit: string }>(
+    list,
+    async (context, { each = false, state, limit, ...options }) => {
+      const filter = { ...letterFilter(context, options), state: parseState(state) };
+      const rows = parseLimit(limit);
+      const store = await context.store();
+      const { report, shown, total } = await (each ? eachLetter : byCause)(store, filter, rows);
+      if (total > shown && context.config.format !== 'table') {
+        await context.say(
+          `${shown} of ${total} ${each ? 'dead letters' : 'groups'}; raise --limit to see them all`,
+        );
+      }
+      return context.print(report);
+    },
+  );
   const show = command
     .command('show <id>')
-    .description('Show a dead letter: its exact bytes, and every rule it breaks.');
+    .description('A dead letter: its exact bytes, every rule it breaks, and what has become of it.');
+  examples(show, ['infrasage dlq show 3fa9c1d20b7e.1-17', 'infrasage dlq show 3fa9c1d20b7e.1-17 --json']);
   act<object, [string]>(show, async (context, _, id) => {
     const found = await findLetter(await context.store(), id);
     if (!found) {
       throw new InfrasageError(`there is no dead letter ${id}`, {
-        hint: 'see infrasage dlq list',
+        hint: 'see infrasage dlq list --each',
         exitStatus: EXIT.usage,
       });
     }
-    const { letter } = found;
-    const violations = explain(letter.raw, contractOptions(found));
-    const cells = letterCells(letter);
-    // A line that was cut cannot be judged again: what it was rejected for is known.
-    const reasons = letter.error === 'line_too_long' ? [] : violations;
-    return context.print({
-      data: {
-        ...cells,
-        ...(isUtf8(letter.raw)
-          ? { raw: letter.raw.toString() }
-          : { raw: null, raw_base64: letter.raw.toString('base64') }),
-        violations: reasons,
-      },
-      rows: reasons.map(({ code, path, found: value, expected }) => ({ code, path, found: value, expected })),
-      columns: [
-        { key: 'code', title: 'Rule', kind: 'text', whole: true },
-        { key: 'path', title: 'Where', kind: 'text' },
-        { key: 'found', title: 'Found', kind: 'text' },
-        { key: 'expected', title: 'Expected', kind: 'text' },
-      ],
-      wrap: true,
-      title: `Dead letter ${letter.id}: ${letter.message}`,
-      notes: [
-        `Source: ${letter.source === '-' ? 'standard input' : letter.source}, line ${formatCount(letter.line)}, received ${isoTime(letter.receivedAt)}`,
-        ...(letter.tenantId ? [`Tenant: ${letter.tenantId}`] : []),
-        `As sent (${plural(letter.raw.length, 'byte')}): ${excerpt(letter.raw.toString(), 2000)}`,
-      ],
-    });
+    return context.print(letterReport(found));
   });
+  exporting.configure(command, act);
+  replaying.configure(command, act);
+  purging.configure(command, act);
 };
 
-const LIST_COLUMNS = [
+interface Listing {
+  report: Report;
+  shown: bigint;
+  total: bigint;
+}
+
+async function byCause(store: Store, filter: LetterFilter, limit: number): Promise<Listing> {
+  const { groups, groupCount, total } = await groupLetters(store, filter, limit);
+  const shown = BigInt(groups.length);
+  const rows = groups.map(groupCells);
+  const report = {
+    data: { total, groups: rows },
+    rows,
+    columns: [...GROUP_COLUMNS, EXCERPT],
+    // There is no room for it.
+    tableColumns: GROUP_COLUMNS,
+    notes:
+      total === 0n
+        ? [NONE[filter.state ?? 'all']]
+        : [
+            groupCount > shown
+              ? `${plural(total, 'dead letter')}, ${formatCount(shown)} of ${formatCount(groupCount)} groups of them; --limit shows more.`
+              : plural(total, 'dead letter'),
+            'One in full: infrasage dlq show EXAMPLE. All of a cause: infrasage dlq list --each --error CODE',
+          ],
+  };
+  return { report, shown, total: groupCount };
+}
+
+async function eachLetter(store: Store, filter: LetterFilter, limit: number): Promise<Listing> {
+  const { letters, total } = await listLetters(store, filter, limit);
+  const shown = BigInt(letters.length);
+  const rows = letters.map(letterCells);
+  const report = {
+    data: { total, letters: rows },
+    rows,
+    columns: LETTER_COLUMNS,
+    notes:
+      total === 0n
+        ? [NONE[filter.state ?? 'all']]
+        : [
+            total > shown
+              ? `${formatCount(shown)} of ${plural(total, 'dead letter')}; --limit shows more.`
+              : plural(total, 'dead letter'),
+            'Why one was rejected, in full: infrasage dlq show ID',
+          ],
+  };
+  return { report, shown, total };
+}
+
+const NONE = {
+  open: 'No open dead letters.',
+  replayed: 'No dead letters that were replayed.',
+  all: 'No dead letters.',
+};
+
+const EXCERPT: Column = { key: 'excerpt', title: 'As sent', kind: 'text' };
+
+const GROUP_COLUMNS: readonly Column[] = [
+  { key: 'error', title: 'Error', kind: 'text', whole: true },
+  { key: 'source', title: 'Source', kind: 'text' },
+  { key: 'tenant_id', title: 'Tenant', kind: 'text' },
+  { key: 'letters', title: 'Letters', kind: 'count' },
+  { key: 'example', title: 'Example', kind: 'text', whole: true },
+];
+
+function groupCells(group: LetterGroup): Row {
+  return {
+    error: group.error,
+    source: group.source,
+    tenant_id: group.tenantId || null,
+    letters: group.letters,
+    first_received_at: isoTime(group.firstReceivedAt),
+    last_received_at: isoTime(group.lastReceivedAt),
+    example: group.example.id,
+    excerpt: excerpt(group.example.raw.toString(), 60),
+  };
+}
+
+const LETTER_COLUMNS: readonly Column[] = [
   { key: 'id', title: 'Id', kind: 'text', whole: true },
   { key: 'error', title: 'Error', kind: 'text', whole: true },
   { key: 'tenant_id', title: 'Tenant', kind: 'text' },
   { key: 'source', title: 'Source', kind: 'text' },
   { key: 'line', title: 'Line', kind: 'count' },
-  { key: 'excerpt', title: 'As sent', kind: 'text' },
-] as const;
+  EXCERPT,
+];
 
 function letterCells(letter: DeadLetter): Row {
   return {
@@ -111,38 +168,92 @@ function letterCells(letter: DeadLetter): Row {
     message: letter.message,
     source: letter.source,
     line: letter.line,
+    state: letter.state,
     excerpt: excerpt(letter.raw.toString(), 60),
   };
 }
 
-function isUtf8(bytes: Buffer): boolean {
-  return Buffer.from(bytes.toString('utf8')).equals(bytes);
+const VIOLATION_COLUMNS: readonly Column[] = [
+  { key: 'code', title: 'Rule', kind: 'text', whole: true },
+  { key: 'path', title: 'Where', kind: 'text' },
+  { key: 'found', title: 'Found', kind: 'text' },
+  { key: 'expected', title: 'Expected', kind: 'text' },
+];
+
+function letterReport({ letter, origin, replayed, replayOf }: FoundLetter): Report {
+  const contract = contractOf(origin, letter.receivedAt);
+  // A line that was cut cannot be judged again: what it was rejected for is known.
+  const cut = origin.sentBytes > letter.raw.length;
+  const violations = cut ? [tooLong(origin.sentBytes, contract)] : explain(letter.raw, contract);
+  const raw = isUtf8(letter.raw)
+    ? { raw: letter.raw.toString(), raw_base64: null }
+    : { raw: null, raw_base64: letter.raw.toString('base64') };
+  const about = { ...letterCells(letter), ...raw, bytes: origin.sentBytes, replay_of: replayOf ?? null };
+  return {
+    data: { ...about, replayed: replayed ? replayedJson(replayed) : null, violations },
+    rows: (violations.length > 0 ? violations : [undefined]).map((violation) => ({
+      ...about,
+      ...violationCells(violation),
+    })),
+    columns: [
+      { key: 'id', title: 'Id', kind: 'text' },
+      { key: 'received_at', title: 'Received', kind: 'text' },
+      { key: 'tenant_id', title: 'Tenant', kind: 'text' },
+      { key: 'error', title: 'Error', kind: 'text' },
+      { key: 'message', title: 'Message', kind: 'text' },
+      { key: 'source', title: 'Source', kind: 'text' },
+      { key: 'line', title: 'Line', kind: 'count' },
+      { key: 'state', title: 'State', kind: 'text' },
+      { key: 'raw', title: 'As sent', kind: 'text' },
+      { key: 'raw_base64', title: 'As sent, base64', kind: 'text' },
+      { key: 'bytes', title: 'Bytes', kind: 'count' },
+      { key: 'replay_of', title: 'Replay of', kind: 'text' },
+      ...VIOLATION_COLUMNS,
+    ],
+    tableColumns: VIOLATION_COLUMNS,
+    wrap: true,
+    title: `Dead letter ${letter.id}: ${letter.message}`,
+    notes: [
+      `Source: ${letter.source === '-' ? 'standard input' : letter.source}, line ${formatCount(letter.line)}, received ${isoTime(letter.receivedAt)}`,
+      ...(letter.tenantId ? [`Tenant: ${letter.tenantId}`] : []),
+      `As sent (${plural(origin.sentBytes, 'byte')}${cut ? `, the first ${formatCount(letter.raw.length)} were kept` : ''}): ${excerpt(letter.raw.toString(), 2000)}`,
+      ...(replayOf ? [`It is ${replayOf}, replayed and rejected again.`] : []),
+      ...(replayed ? [replayedWords(replayed)] : []),
+      ...(cut ? ['It cannot be replayed: not all of it was kept.'] : []),
+    ],
+  };
 }
 
-const recordedOptions = z.object({
-  tenant: z.string().nullable(),
-  defaultType: z.enum(EVENT_TYPES).nullable(),
-  strict: z.boolean(),
-  assumeUtc: z.boolean(),
-  maxAgeSeconds: z.number().nullable(),
-  maxLine: z.number(),
-});
+function violationCells(violation: Violation | undefined): Row {
+  const { code = null, path = null, found = null, expected = null } = violation ?? {};
+  return { code, path, found, expected };
+}
 
-/** What the line was validated with, from its batch's ledger row. */
-function contractOptions({
-  letter,
-  options: recorded,
-  boundTo,
-}: NonNullable<Awaited<ReturnType<typeof findLetter>>>): ContractOptions {
-  const options = recorded === undefined ? PLAIN_LINES : recordedOptions.parse(JSON.parse(recorded));
+function replayedJson({ at, changes, batchId, event, rejectedAs }: Replayed) {
   return {
-    tenant: boundTo ?? options.tenant ?? undefined,
-    tenantBound: boundTo !== null,
-    defaultType: options.defaultType ?? undefined,
-    strict: options.strict,
-    assumeUtc: options.assumeUtc,
-    maxAgeMs: options.maxAgeSeconds === null ? undefined : options.maxAgeSeconds * 1000,
-    maxLine: options.maxLine,
-    receivedAt: letter.receivedAt,
+    at: isoTime(at),
+    changes,
+    batch_id: batchId,
+    event: event
+      ? {
+          tenant_id: event.tenantId,
+          event_type: event.eventType,
+          service_id: event.serviceId,
+          timestamp: isoTime(event.timestamp),
+          bytes_received: event.bytes,
+        }
+      : null,
+    rejected_as: rejectedAs ?? null,
   };
+}
+
+function replayedWords({ at, changes, event, rejectedAs }: Replayed): string {
+  const fields = Object.entries(changes).map(([field, value]) => `${field}=${JSON.stringify(value)}`);
+  const how = `Replayed ${isoTime(at)}${fields.length > 0 ? ` with ${fields.join(', ')}` : ''}`;
+  if (!event) return `${how}, and rejected again: infrasage dlq show ${rejectedAs}`;
+  return `${how}: it is the ${event.eventType} of ${event.serviceId} of ${event.tenantId} at ${isoTime(event.timestamp)}, ${plural(event.bytes, 'byte')}`;
+}
+
+function isUtf8(bytes: Buffer): boolean {
+  return Buffer.from(bytes.toString('utf8')).equals(bytes);
 }

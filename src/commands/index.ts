@@ -38,7 +38,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'usage thresholds and silence: add, check, deliver, look back',
     load: () => import('./alerts.ts'),
   },
-  { name: 'dlq', summary: 'list and explain rejected lines (dead letters)', load: () => import('./dlq.ts') },
+  {
+    name: 'dlq',
+    summary: 'rejected lines (dead letters): list, explain, export, replay, purge',
+    load: () => import('./dlq.ts'),
+  },
   { name: 'sql', summary: 'ask the tables something, read-only', load: () => import('./sql.ts') },
   { name: 'serve', summary: 'serve the HTTP API', load: () => import('./serve.ts') },
   { name: 'token', summary: 'create tokens for the HTTP API', load: () => import('./token.ts') },

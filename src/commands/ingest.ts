@@ -12,10 +12,9 @@ import type { Store } from '../store/store.ts';
 import { checkAfterIngest } from './alerts-check.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
 import { onInterrupt } from './interrupt.ts';
+import { maxLine } from './max-line.ts';
 import { ingestProgress } from './progress.ts';
 import { withTemporaryStore } from './temporary.ts';
-
-const MAX_LINE_LIMIT = 16 * 1024 * 1024;
 
 const optionsSchema = z.object({
   defaultType: z
@@ -24,12 +23,7 @@ const optionsSchema = z.object({
   assumeUtc: z.boolean().default(false),
   strict: z.boolean().default(false),
   maxAge: z.string().optional(),
-  maxLine: z.coerce
-    .number({ error: '--max-line must be a number of bytes' })
-    .int('--max-line must be a whole number of bytes')
-    .min(2, '--max-line must be at least 2 bytes')
-    .max(MAX_LINE_LIMIT, `--max-line must be at most ${MAX_LINE_LIMIT} bytes`)
-    .default(1024 * 1024),
+  maxLine: maxLine.default(1024 * 1024),
   batchBytes: z.coerce
     .number({ error: '--batch-bytes must be a number of bytes' })
     .int('--batch-bytes must be a whole number of bytes')

@@ -109,7 +109,12 @@ export function letterPanel({ causes, total, without_tenant }, words) {
   }
   if (box.querySelector('table')) {
     box.append(
-      el('p', { class: 'note' }, 'The lines themselves: ', el('code', {}, 'infrasage dlq list --error CODE')),
+      el(
+        'p',
+        { class: 'note' },
+        'The lines themselves: ',
+        el('code', {}, 'infrasage dlq list --each --error CODE'),
+      ),
     );
   }
   return box;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { readJson } from '../strict-json.ts';
+import { type JsonReading, readJson } from '../strict-json.ts';
 
 export const EVENT_TYPES = ['metric', 'log', 'trace', 'event', 'profile', 'slo'] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
@@ -99,6 +99,13 @@ function fieldsSchema(assumeUtc: boolean) {
 
 const FIELDS = { rfc3339: fieldsSchema(false), assumeUtc: fieldsSchema(true) };
 
+const eventSchema = z.object({
+  tenant_id: z.string(),
+  service_id: z.string(),
+  event_type: typeSchema,
+  timestamp: z.string(),
+});
+
 const agreementSchema = z
   .object({ event_type: z.unknown(), type: z.unknown() })
   .refine(({ event_type, type }) => event_type === undefined || type === undefined || event_type === type, {
@@ -137,6 +144,14 @@ const EXPECTED: Record<string, string> = {
   attributes: 'an object',
 };
 
+/** What an accepted line is metered as. */
+export interface ContractEvent {
+  tenantId: string;
+  eventType: EventType;
+  serviceId: string;
+  timestamp: Date;
+}
+
 /**
  * Every rule of the event contract that a line breaks, in the order of
  * ERROR_CODES and at most one violation a code; the first one's code is the
@@ -146,12 +161,36 @@ const EXPECTED: Record<string, string> = {
  * @param line the whole line as sent, without its ending
  */
 export function explain(line: Uint8Array, options: ContractOptions): Violation[] {
-  if (line.length > options.maxLine) {
-    const found = `${line.length} bytes`;
-    const expected = `at most ${options.maxLine} bytes`;
-    return [{ code: 'line_too_long', path: '', message: 'the line is too long', found, expected }];
-  }
+  return judge(line, options).violations;
+}
+
+/** The event that a line is, where it breaks no rule; else every rule that it breaks, as explain() gives them. */
+export function judge(
+  line: Uint8Array,
+  options: ContractOptions,
+): { event?: ContractEvent; violations: Violation[] } {
+  if (line.length > options.maxLine) return { violations: [tooLong(line.length, options)] };
   const json = readJson(line);
+  const violations = violationsOf(json, options);
+  if (violations.length > 0 || !json.valid) return { violations };
+  const fields = eventSchema.parse(fieldsOf(json.members, options));
+  const event = {
+    tenantId: fields.tenant_id,
+    serviceId: fields.service_id,
+    eventType: fields.event_type,
+    timestamp: new Date(parseTimestamp(fields.timestamp, options.assumeUtc) ?? Number.NaN),
+  };
+  return { event, violations };
+}
+
+/** Of a line whose length alone was kept, why it is too long. */
+export function tooLong(bytes: number | bigint, { maxLine }: Pick<ContractOptions, 'maxLine'>): Violation {
+  const found = `${bytes} bytes`;
+  const expected = `at most ${maxLine} bytes`;
+  return { code: 'line_too_long', path: '', message: 'the line is too long', found, expected };
+}
+
+function violationsOf(json: JsonReading, options: ContractOptions): Violation[] {
   if (!json.valid) {
     const message = `the line is not valid JSON: ${json.reason}`;
     const found = excerpt(json.near);
@@ -204,9 +243,10 @@ function offsetMinutes(offset = 'Z'): number {
   return offset.startsWith('-') ? -minutes : minutes;
 }
 
-function explainFields(members: ReadonlyMap<string, unknown>, options: ContractOptions): Violation[] {
+/** The fields of the contract, with what fills those that are absent. */
+function fieldsOf(members: ReadonlyMap<string, unknown>, options: ContractOptions) {
   const given = (field: string): unknown => members.get(field) ?? undefined;
-  const fields = {
+  return {
     tenant_id: given('tenant_id') ?? options.tenant,
     service_id: given('service_id'),
     event_type: given('event_type') ?? given('type') ?? options.defaultType,
@@ -217,6 +257,11 @@ function explainFields(members: ReadonlyMap<string, unknown>, options: ContractO
     trace_id: given('trace_id'),
     attributes: given('attributes'),
   };
+}
+
+function explainFields(members: ReadonlyMap<string, unknown>, options: ContractOptions): Violation[] {
+  const given = (field: string): unknown => members.get(field) ?? undefined;
+  const fields = fieldsOf(members, options);
   const typeField = given('event_type') === undefined && given('type') !== undefined ? 'type' : 'event_type';
 
   const broken = (issue: z.core.$ZodIssue): Violation => {

@@ -106,7 +106,7 @@ export function recoveryWords({ committed, aborted, redone, setAside, elsewhere,
     ...(redone > 0 ? [`${redone} ingested again from the spool (${lines.redone} lines)`] : []),
     ...setAside.map((path) => `one that was never whole is set aside in ${path}`),
     ...elsewhere.map((where) => `one is left to be recovered where its lines are: on ${where}`),
-    ...(aborted > 0 ? [`${aborted} removed (${lines.aborted} lines; ingest the same input again)`] : []),
+    ...(aborted > 0 ? [`${aborted} removed (${lines.aborted} lines; run the same command again)`] : []),
   ];
   return parts.length === 0 ? '' : `recovered the batches of an interrupted run: ${parts.join(', ')}`;
 }

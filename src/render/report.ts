@@ -23,6 +23,8 @@ export interface Report {
   /** The rows that ndjson, csv, markdown and the table print. */
   rows: readonly Row[];
   columns: readonly Column[];
+  /** The columns of the table alone, where its title and notes have what the others repeat in every row. */
+  tableColumns?: readonly Column[];
   /** One line over the table, for people. */
   title?: string;
   /** In the table, text that does not fit is wrapped, not shortened. */

@@ -15,18 +15,17 @@ export function renderTable(
   { width, color, unicode }: { width: number; color: boolean; unicode: boolean },
 ): string {
   const chalk = new Chalk({ level: color ? 1 : 0 });
+  const columns = report.tableColumns ?? report.columns;
   const lines: string[] = [];
   if (report.title) lines.push(chalk.bold(printable(report.title)), '');
   if (report.charts) {
     lines.push(...drawCharts(report.charts, { width, color, unicode }));
   } else if (report.rows.length > 0) {
-    const cells = report.rows.map((row) =>
-      report.columns.map((column) => cell(row[column.key] ?? null, column)),
-    );
+    const cells = report.rows.map((row) => columns.map((column) => cell(row[column.key] ?? null, column)));
     const table = new Table({
-      head: report.columns.map((column) => chalk.cyan(column.title)),
-      colAligns: report.columns.map((column) => (column.kind === 'text' ? 'left' : 'right')),
-      colWidths: columnWidths(report.columns, cells, width),
+      head: columns.map((column) => chalk.cyan(column.title)),
+      colAligns: columns.map((column) => (column.kind === 'text' ? 'left' : 'right')),
+      colWidths: columnWidths(columns, cells, width),
       wordWrap: report.wrap ?? false,
       wrapOnWordBoundary: true,
       chars: { ...NO_BORDERS },

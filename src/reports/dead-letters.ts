@@ -1,7 +1,11 @@
 import { z } from 'zod';
 import { isoTime, type Period } from '../period.ts';
 import { shortId } from '../store/batch-id.ts';
-import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+import { type Params, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
+
+/** open: not sent again yet; replayed: sent again, in a batch that counts. */
+export const LETTER_STATES = ['open', 'replayed'] as const;
+export type LetterState = (typeof LETTER_STATES)[number];
 
 export interface DeadLetter {
   /** Names it in `dlq show`: the start of its batch's key, the attempt, and its line. */
@@ -17,9 +21,10 @@ export interface DeadLetter {
   /** Number of the line in the source, from 1. */
   line: bigint;
   batchId: string;
+  state: LetterState;
 }
 
-const letterRow = z
+export const letterRow = z
   .object({
     id: z.string(),
     received_at: utcTime,
@@ -30,6 +35,7 @@ const letterRow = z
     source: z.string(),
     line: uint64,
     batch_id: z.string(),
+    replayed: z.coerce.boolean(),
   })
   .transform(
     (row): DeadLetter => ({
@@ -42,71 +48,162 @@ const letterRow = z
       source: row.source,
       line: row.line,
       batchId: row.batch_id,
+      state: row.replayed ? 'replayed' : 'open',
     }),
   );
 
+/** Batch and line of each letter that was sent again in a batch that counts. */
+export const REPLAYED = `SELECT r.letter_batch, r.letter_line FROM {{db}}.infrasage_dlq_replays AS r
+  WHERE (r.previous_key, r.key) IN (SELECT b.previous_key, b.key FROM {{db}}.infrasage_ingest_batches AS b
+    WHERE b.state = 'committed' AND b.previous_key IN (SELECT p.previous_key FROM {{db}}.infrasage_dlq_replays AS p))`;
+
 const ID = `concat(${shortId('toString(batch_id)')}, '-', toString(d.line))`;
 // base64, so that any bytes survive the way through JSON
-const LETTER = `${ID} AS id, received_at, tenant_id, error, message, base64Encode(raw) AS raw, source, d.line AS line, batch_id`;
+export const LETTER = `${ID} AS id, received_at, tenant_id, error, message, base64Encode(raw) AS raw, source, d.line AS line, batch_id,
+  (toString(batch_id), d.line) IN (${REPLAYED}) AS replayed`;
 
+/** Which dead letters; null for all. */
 export interface LetterFilter {
   tenantId: string | null;
   error: string | null;
+  /** As the operator named it; `-` for standard input. */
+  source: string | null;
+  /** Received then or later. */
   since: Date | null;
+  /** Received before. */
+  until: Date | null;
+  state: LetterState | null;
+}
+
+/**
+ * A condition on infrasage_dlq, and what is bound in it.
+ * @param name what the table is called in the statement, with a dot; empty where it has no other name
+ */
+export function letterCondition(
+  { tenantId, error, source, since, until, state }: LetterFilter,
+  name = 'd.',
+): { where: string; params: Params } {
+  const where = [
+    '1',
+    ...(tenantId === null ? [] : [`${name}tenant_id = {tenant:String}`]),
+    ...(error === null ? [] : [`${name}error = {error:String}`]),
+    ...(source === null ? [] : [`${name}source = {source:String}`]),
+    ...(since === null ? [] : [`${name}received_at >= toDateTime64({since:String}, 3, 'UTC')`]),
+    ...(until === null ? [] : [`${name}received_at < toDateTime64({until:String}, 3, 'UTC')`]),
+    ...(state === null
+      ? []
+      : [`(toString(${name}batch_id), ${name}line) ${state === 'open' ? 'NOT IN' : 'IN'} (${REPLAYED})`]),
+  ].join(' AND ');
+  return {
+    where,
+    params: {
+      tenant: tenantId ?? '',
+      error: error ?? '',
+      source: source ?? '',
+      since: sqlTime(since ?? new Date(0)),
+      until: sqlTime(until ?? new Date(0)),
+    },
+  };
 }
 
 /** Dead letters, newest first, up to a limit, and how many there are in all. */
 export async function listLetters(
   store: Store,
-  { tenantId, error, since, limit }: LetterFilter & { limit: number },
+  filter: LetterFilter,
+  limit: number,
 ): Promise<{ letters: DeadLetter[]; total: bigint }> {
-  const where = [
-    '1',
-    ...(tenantId === null ? [] : ['tenant_id = {tenant:String}']),
-    ...(error === null ? [] : ['error = {error:String}']),
-    ...(since === null ? [] : [`received_at >= toDateTime64({since:String}, 3, 'UTC')`]),
-  ].join(' AND ');
-  const params = { tenant: tenantId ?? '', error: error ?? '', since: sqlTime(since ?? new Date(0)), limit };
+  const { where, params } = letterCondition(filter);
   const letters = await store.query(
     `SELECT ${LETTER} FROM {{db}}.infrasage_dlq AS d WHERE ${where}
     ORDER BY received_at DESC, source, d.line LIMIT {limit:UInt64}`,
     letterRow,
-    params,
+    { ...params, limit },
   );
   const [count] = await store.query(
-    `SELECT count() AS total FROM {{db}}.infrasage_dlq WHERE ${where}`,
+    `SELECT count() AS total FROM {{db}}.infrasage_dlq AS d WHERE ${where}`,
     z.object({ total: uint64 }),
     params,
   );
   return { letters, total: count?.total ?? 0n };
 }
 
+/** Dead letters of one cause, source and tenant. */
+export interface LetterGroup {
+  error: string;
+  source: string;
+  /** Empty where it is not known. */
+  tenantId: string;
+  letters: bigint;
+  firstReceivedAt: Date;
+  lastReceivedAt: Date;
+  /** The newest of them. */
+  example: Pick<DeadLetter, 'id' | 'raw'>;
+}
+
+const groupRow = z.object({
+  error: z.string(),
+  source: z.string(),
+  tenant_id: z.string(),
+  letters: uint64,
+  first_at: utcTime,
+  last_at: utcTime,
+  example_batch: z.string(),
+  example_line: z.string(),
+  total: uint64,
+  groups: uint64,
+});
+
 /**
- * One dead letter by its id; undefined where there is none. With the options its line was validated with,
- * JSON, and the tenant that the line was bound to, null where it was to none.
+ * Dead letters by cause, source and tenant, most letters first.
+ * @returns up to so many groups; how many groups and letters there are in all
  */
-export async function findLetter(
+export async function groupLetters(
   store: Store,
-  id: string,
-): Promise<{ letter: DeadLetter; options: string | undefined; boundTo: string | null } | undefined> {
-  const [, key, attempt, line] = /^([0-9a-f]{12})\.(\d+)-(\d+)$/.exec(id) ?? [];
-  if (key === undefined || attempt === undefined || line === undefined) return undefined;
-  const [letter] = await store.query(
+  filter: LetterFilter,
+  limit: number,
+): Promise<{ groups: LetterGroup[]; groupCount: bigint; total: bigint }> {
+  const { where, params } = letterCondition(filter);
+  const found = await store.query(
+    `SELECT *, sum(letters) OVER () AS total, count() OVER () AS groups FROM (
+      SELECT toString(d.error) AS error, toString(d.source) AS source, toString(d.tenant_id) AS tenant_id, count() AS letters,
+        min(d.received_at) AS first_at, max(d.received_at) AS last_at,
+        argMax((toString(d.batch_id), toString(d.line)), (d.received_at, toString(d.batch_id), d.line)) AS newest,
+        newest.1 AS example_batch, newest.2 AS example_line
+      FROM {{db}}.infrasage_dlq AS d WHERE ${where}
+      GROUP BY error, source, tenant_id
+    ) ORDER BY letters DESC, error, source, tenant_id LIMIT {limit:UInt64}`,
+    groupRow,
+    { ...params, limit },
+  );
+  const examples = await store.query(
     `SELECT ${LETTER} FROM {{db}}.infrasage_dlq AS d
-    WHERE batch_id >= {key:String} AND startsWith(batch_id, {key:String}) AND endsWith(batch_id, {attempt:String})
-      AND d.line = {line:UInt64} LIMIT 1`,
+    WHERE batch_id IN {batches:Array(String)} AND concat(toString(batch_id), ' ', toString(d.line)) IN {places:Array(String)}`,
     letterRow,
-    { key, attempt: `#${attempt}`, line },
+    {
+      batches: [...new Set(found.map((row) => row.example_batch))],
+      places: found.map((row) => `${row.example_batch} ${row.example_line}`),
+    },
   );
-  if (!letter) return undefined;
-  const [batch] = await store.query(
-    `SELECT options, JSONExtract(bindings, 'Array(Tuple(line UInt64, tenant Nullable(String)))') AS ranges,
-      arrayLast(r -> r.line <= {line:UInt64}, ranges).tenant AS bound_to
-    FROM {{db}}.infrasage_ingest_batches WHERE batch_id = {batch:String} LIMIT 1`,
-    z.object({ options: z.string(), bound_to: z.string().nullable() }),
-    { batch: letter.batchId, line },
-  );
-  return { letter, options: batch?.options, boundTo: batch?.bound_to ?? null };
+  return {
+    groups: found.flatMap((row) => {
+      const example = examples.find(
+        ({ batchId, line }) => batchId === row.example_batch && String(line) === row.example_line,
+      );
+      // Removed since it was counted.
+      if (!example) return [];
+      return {
+        error: row.error,
+        source: row.source,
+        tenantId: row.tenant_id,
+        letters: row.letters,
+        firstReceivedAt: row.first_at,
+        lastReceivedAt: row.last_at,
+        example,
+      };
+    }),
+    groupCount: found[0]?.groups ?? 0n,
+    total: found[0]?.total ?? 0n,
+  };
 }
 
 /** How many lines were rejected for one reason. */

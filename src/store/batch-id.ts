@@ -6,7 +6,12 @@ export function batchId(key: string, attempt: number): string {
   return `${key}#${attempt}`;
 }
 
-/** SQL that shortens a batch id for people: `3fa9c1d20b7e.1`. What is no batch id stays as it is. */
+/** A batch id for people: `3fa9c1d20b7e.1`. What is no batch id stays as it is. */
+export function shortBatchId(id: string): string {
+  return /^[0-9a-f]{64}#[0-9]+$/.test(id) ? `${id.slice(0, KEY_LENGTH)}.${id.slice(65)}` : id;
+}
+
+/** SQL that does the same. */
 export function shortId(column: string): string {
   return `if(match(${column}, '^[0-9a-f]{64}#[0-9]+$'), concat(substring(${column}, 1, ${KEY_LENGTH}), '.', substring(${column}, 66)), ${column})`;
 }

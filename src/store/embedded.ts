@@ -274,9 +274,8 @@ class DatabaseStore implements EmbeddedStore {
     // run one at a time in the whole process, and took half as much CPU again.
     const columns = Object.keys(rows[0] ?? {});
     const structure = columns.map((column) => `${column} String`).join(', ');
-    const values = rows.map((row) => `(${columns.map((column) => quoted(String(row[column]))).join(', ')})`);
     await this.command(
-      `INSERT INTO {{db}}.${table} (${columns.join(', ')}) SELECT * FROM values('${structure}', ${values.join(', ')})`,
+      `INSERT INTO {{db}}.${table} (${columns.join(', ')}) SELECT * FROM ${rowsOf(rows, columns, structure)}`,
     );
   }
 
@@ -325,6 +324,16 @@ class DatabaseStore implements EmbeddedStore {
   #named(sql: string): string {
     return sql.replaceAll('{{db}}', `\`${this.database}\``);
   }
+}
+
+/** Rows as a table expression. Of many, each value as an expression of its own would take a third of a millisecond a row. */
+function rowsOf(rows: readonly TextRow[], columns: readonly string[], structure: string): string {
+  const texts = rows.map((row) => columns.map((column) => String(row[column])));
+  if (texts.length > 1) {
+    const lines = texts.map((row) => JSON.stringify(row)).join('\n');
+    return `format(JSONCompactEachRow, '${structure}', ${quoted(lines)})`;
+  }
+  return `values('${structure}', ${texts.map((row) => `(${row.map(quoted).join(', ')})`).join(', ')})`;
 }
 
 function prepare(dataDir: string, database: string): void {

@@ -6,7 +6,7 @@ import { keptSinceParam, rawKeptSince } from './retention.ts';
 
 /** One thing that was compared. */
 export interface Check {
-  name: 'batches' | 'metering' | 'strays' | 'projection';
+  name: 'batches' | 'metering' | 'strays' | 'projection' | 'replays';
   /** What was held against what, for people. */
   compared: string;
   /** Rows that were read for it. */
@@ -37,6 +37,9 @@ export interface Verification {
   /** Where raw rows have a term: what was ingested before is not compared, since its raw rows may be gone. */
   keptSince: Date | null;
 }
+
+/** In the ledger, the head of a batch of dead letters that were sent again; of others it is a hash. */
+export const REPLAY_HEAD = 'replay';
 
 /** Differences listed of each check; all are counted. */
 export const LISTED = 100;
@@ -71,6 +74,7 @@ async function compareAll(store: Store, onStep?: (step: Step) => void): Promise<
     ['metering', () => checkMetering(store, keptSince)],
     ['strays', () => checkStrays(store)],
     ['projection', () => checkProjection(store)],
+    ['replays', () => checkReplays(store, keptSince)],
   ];
   const results: Result[] = [];
   for (const [index, [name, check]] of checks.entries()) {
@@ -131,13 +135,27 @@ async function compare(
 /** The time before which raw rows may be gone, bound as keptSinceParam. */
 const KEPT_SINCE = `toDateTime64({kept_since:String}, 3, 'UTC')`;
 
+/**
+ * The dead letters of each batch, those among them that were purged too. These are written down before they are
+ * removed, a batch, cause and tenant at a time, and go together: what is there says whether they are still to go.
+ */
+const LETTERS_OF_BATCHES = `SELECT id, sum(there) AS present, sum(if(there > 0, there, gone)) AS letters
+  FROM (
+    SELECT id, error, tenant, max(present) AS there, max(purged) AS gone FROM (
+      SELECT toString(batch_id) AS id, toString(error) AS error, toString(tenant_id) AS tenant, count() AS present, toUInt64(0) AS purged
+      FROM {{db}}.infrasage_dlq GROUP BY id, error, tenant
+      UNION ALL
+      SELECT batch_id, toString(error), toString(tenant_id), toUInt64(0), letters FROM {{db}}.infrasage_dlq_purges
+    ) GROUP BY id, error, tenant
+  ) GROUP BY id`;
+
 /** Per committed batch: the ledger's figures are those of the stored rows. */
 function checkBatches(store: Store, keptSince: Date | null): Promise<Result> {
   return compare(
     store,
     'batches',
     'each batch: lines = accepted + rejected, and the rows it has in the firehose and the dead letters',
-    `SELECT concat('batch ', ${shortId('b.batch_id')}, ' of ', b.source) AS where, f.events + d.letters AS rows,
+    `SELECT concat('batch ', ${shortId('b.batch_id')}, ' of ', b.source) AS where, f.events + d.present AS rows,
       [('lines (accepted + rejected)', b.lines, b.accepted + b.rejected),
        ('events in the firehose', b.accepted, f.events),
        ('dead letters', b.rejected, d.letters),
@@ -147,7 +165,7 @@ function checkBatches(store: Store, keptSince: Date | null): Promise<Result> {
       WHERE state = 'committed' AND received_at >= ${KEPT_SINCE}) AS b
     LEFT JOIN (SELECT toString(batch_id) AS id, count() AS events, sum(bytes_received) AS received, sum(bytes_ingested) AS ingested
       FROM {{db}}.infrasage_raw_firehose GROUP BY id) AS f ON f.id = b.batch_id
-    LEFT JOIN (SELECT toString(batch_id) AS id, count() AS letters FROM {{db}}.infrasage_dlq GROUP BY id) AS d ON d.id = b.batch_id`,
+    LEFT JOIN (${LETTERS_OF_BATCHES}) AS d ON d.id = b.batch_id`,
     { kept_since: keptSinceParam(keptSince) },
   );
 }
@@ -199,6 +217,35 @@ function checkStrays(store: Store): Promise<Result> {
       SELECT toString(batch_id) AS id, 'the dead letters', count() FROM {{db}}.infrasage_dlq GROUP BY id
     ) AS r
     LEFT JOIN (SELECT batch_id, toString(state) AS state FROM {{db}}.infrasage_ingest_batches FINAL) AS b ON b.batch_id = r.id`,
+  );
+}
+
+/**
+ * No dead letter was counted twice: each that was sent again is in one committed batch, each line of such a batch is
+ * one letter, and the events of the batch are those that its letters became.
+ */
+function checkReplays(store: Store, keptSince: Date | null): Promise<Result> {
+  const batches = `SELECT * FROM {{db}}.infrasage_ingest_batches FINAL WHERE state = 'committed' AND head = '${REPLAY_HEAD}'`;
+  const digest = (row: string) =>
+    `sum(cityHash64(toString(${row}.tenant_id), toString(${row}.event_type), toString(${row}.service_id), ${row}.timestamp, ${row}.bytes_received))`;
+  return compare(
+    store,
+    'replays',
+    'each dead letter that was replayed: in one batch, as one event, which is in the firehose',
+    `SELECT concat('dead letter ', ${shortId('l.letter_batch')}, '-', toString(l.letter_line)) AS where, toUInt64(1) AS rows,
+      [('batches that it counts in', toUInt64(1), uniqExact(l.key))] AS pairs
+    FROM {{db}}.infrasage_dlq_replays AS l WHERE l.key IN (SELECT key FROM (${batches}))
+    GROUP BY l.letter_batch, l.letter_line
+    UNION ALL
+    SELECT concat('batch ', ${shortId('b.batch_id')}, ' of ', b.source) AS where, b.lines AS rows,
+      [('dead letters in it', b.lines, l.letters), ('lines of dead letters', b.lines, l.lines),
+       ('digest of its events', if(compared, l.digest, 0), if(compared, f.digest, 0))] AS pairs
+    FROM (SELECT *, rejected = 0 AND received_at >= ${KEPT_SINCE} AS compared FROM (${batches})) AS b
+    LEFT JOIN (SELECT r.key AS id, uniqExact((r.letter_batch, r.letter_line)) AS letters, uniqExact(r.line) AS lines, ${digest('r')} AS digest
+      FROM (SELECT * FROM {{db}}.infrasage_dlq_replays FINAL) AS r GROUP BY id) AS l ON l.id = b.key
+    LEFT JOIN (SELECT toString(e.batch_id) AS id, ${digest('e')} AS digest FROM {{db}}.infrasage_raw_firehose AS e
+      WHERE e.batch_id IN (SELECT batch_id FROM (${batches})) GROUP BY id) AS f ON f.id = b.batch_id`,
+    { kept_since: keptSinceParam(keptSince) },
   );
 }
 
