@@ -217,7 +217,9 @@ export function limitsChart(limits: readonly LimitStatus[], { name }: Month): Ga
     };
   });
   gauges.sort((a, b) => b.percent - a.percent);
-  return [{ kind: 'gauges', title: `Quotas of ${name}`, gauges: gauges.slice(0, MOST_BARS) }];
+  const shown = gauges.slice(0, MOST_BARS);
+  const cut = gauges.length > shown.length ? `, the fullest ${shown.length} of ${gauges.length}` : '';
+  return [{ kind: 'gauges', title: `Quotas of ${name}${cut}`, gauges: shown }];
 }
 
 function stateOf(

@@ -24,7 +24,7 @@ import {
 import { type Holder, holderOf } from '../store/lock.ts';
 import type { Store } from '../store/store.ts';
 import { limitsChart } from './charts.ts';
-import { type CommandModule, examples } from './command.ts';
+import { type CommandModule, examples, oneOf } from './command.ts';
 import { onInterrupt } from './interrupt.ts';
 import { type FullScreen, fullScreen } from './terminal.ts';
 
@@ -34,7 +34,7 @@ const KEYS = 'q quit   e by events   b by bytes   n by name   p pause   space no
 export const configure: CommandModule['configure'] = (command, act) => {
   command
     .option('--interval <span>', 'how often it is looked anew: 500ms to 1h', '2s')
-    .option('--sort <order>', `rows by ${ORDERS.join(', ')}`, 'events')
+    .addOption(oneOf('--sort <order>', 'what the rows are sorted by', ORDERS).default('events'))
     .option('--once', 'look once and print that; so it does where there is no terminal');
   examples(command, [
     'infrasage top',
