@@ -204,7 +204,10 @@ describe('a file that is wrong is named with the line', () => {
         'infrasage.config.yaml belongs to another user (12345); give it with --config',
       );
       expect(await box.run(['--config', path, 'tenants'])).toMatchObject({ status: 0 });
-      chownSync(file('.env', 'X=1\n'), 12_345, 0);
+      const dotEnv = file('.env', 'OTHER=1\n');
+      chownSync(dotEnv, 12_345, 0);
+      expect(await box.run(['--config', path, 'tenants'])).toMatchObject({ status: 0 });
+      writeFileSync(dotEnv, 'INFRASAGE_TENANT=a\n');
       expect(await refusal(['--config', path, 'tenants'])).toContain('.env belongs to another user');
     },
   );

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
@@ -58,14 +58,14 @@ export async function readConfigFile(
 }
 
 /**
- * Reads .env in the working directory: what is no setting of this program is passed over.
- * @returns undefined where there is none
+ * Reads .env in the working directory: what is no setting of this program is passed over, and so is a file that this
+ * user may not read, which is for others.
+ * @returns undefined where there is nothing in one
  * @throws InfrasageError (exit 2) that names the file and the line
  */
 export function readDotEnv(folder: string): ReadFile | undefined {
   const path = join(folder, '.env');
-  if (!existsSync(path) || !statSync(path).isFile()) return undefined;
-  refuseOthers(path, 'export its variables, or make it your own file');
+  if (!existsSync(path) || !statSync(path).isFile() || !mayRead(path)) return undefined;
   const text = readText(path, '.env');
   const lines = text.split('\n');
   const variables = parseEnv(text);
@@ -74,11 +74,13 @@ export function readDotEnv(folder: string): ReadFile | undefined {
     const { variable } = setting;
     const value = variables[variable];
     if (value === undefined) continue;
+    refuseOthers(path, 'export its variables, or make it your own file');
     const set = new RegExp(`^\\s*(export\\s+)?${variable}\\s*=`);
     const line = lines.findLastIndex((one) => set.test(one)) + 1;
     if (value !== '') assertValid(setting, value, `.env:${line}: ${variable}`);
     values.set(variable, { value, line });
   }
+  if (values.size === 0) return undefined;
   return { path: '.env', values, isReadByOthers: isReadByOthers(path) };
 }
 
@@ -108,6 +110,15 @@ function refuseOthers(path: string, hint: string): void {
   const me = process.getuid?.();
   if (me === undefined || uid === me || uid === 0) return;
   throw usageError(`${basename(path)} belongs to another user (${uid})`, hint);
+}
+
+function mayRead(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readText(path: string, name: string): string {

@@ -10,6 +10,8 @@ export const ANSWER_FORMAT = 'JSONCompactEachRowWithNamesAndTypes';
  */
 export function questionSettings(maxRows: number): [name: string, value: string][] {
   return [
+    // A profile may have set it off; answer() asks for its trees.
+    ['enable_analyzer', '1'],
     ['output_format_json_quote_64bit_integers', '0'],
     ['output_format_json_quote_decimals', '1'],
     ['output_format_json_quote_denormals', '1'],
