@@ -6,6 +6,7 @@ import { type Sandbox, sandbox, until, withDataDir, withStore } from './helpers/
 import { CLUSTER, ClickHouseServer, startCluster } from './helpers/clickhouse-server.ts';
 import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
+import { parseCsv } from './helpers/formats.ts';
 import { freePort } from './helpers/free-port.ts';
 import { type MailServer, mailServer, type Receiver, receiver } from './helpers/receivers.ts';
 
@@ -55,6 +56,9 @@ describe('doctor on a data directory', () => {
       const { codes, fix } = await doctor(box);
       expect(codes).toEqual(['no_directory']);
       expect(fix('no_directory')).toBe(`infrasage init --data-dir ${box.dataDir}`);
+      const [header, , row] = parseCsv((await box.run(['doctor', '--format', 'csv'])).stdout);
+      expect(header).toEqual(['check', 'status', 'summary', 'code', 'message', 'fix']);
+      expect(row).toEqual(expect.arrayContaining(['no_directory', fix('no_directory')]));
       expect((await doctor(box)).codes).toEqual(['no_directory']);
       box.file('data', 'a file');
       expect((await doctor(box)).codes).toEqual(['no_directory']);

@@ -141,6 +141,7 @@ function asksReadOnly(
     expect(wrong.stderr).toMatch(/^infrasage: the engine said: Syntax error/);
     expect((await run('SELECT nothing_such FROM infrasage_dlq')).stderr).toMatch(/nothing_such/);
     expect(await run('SELECT 1', '--param', 'x')).toMatchObject({ status: 2 });
+    expect((await run()).stderr).toContain('there is no statement');
   });
 
   it('changes nothing, and reaches no file and no other server', async () => {

@@ -3,6 +3,7 @@ import type { Context } from '../context.ts';
 import type { Subject } from '../doctor/check.ts';
 import { examine, openingOnce, type Result } from '../doctor/doctor.ts';
 import { EXIT } from '../errors.ts';
+import type { Format } from '../render/format.ts';
 import type { Report } from '../render/report.ts';
 import { plural } from '../render/text.ts';
 import { type ShownSetting, shownSettings } from '../settings/layers.ts';
@@ -30,7 +31,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
       };
       try {
         const results = await examine(subject);
-        await context.print(doctorReport(results, settings ? shown : []));
+        const { format } = context.config;
+        await context.print(doctorReport(results, { settings: settings ? shown : [], format }));
         return results.some(({ status }) => status === 'finding') ? EXIT.finding : EXIT.ok;
       } finally {
         await opened.close();
@@ -66,7 +68,40 @@ function settingsInForce({ flags, settings, config }: Context): ShownSetting[] {
   return shownSettings(settings, { flags: new Map([...given, ...json]), defaults });
 }
 
-function doctorReport(results: readonly Result[], settings: readonly ShownSetting[]): Report {
+/** The table, whose findings are below it. */
+function byCheck(results: readonly Result[]): Pick<Report, 'rows' | 'columns'> {
+  return {
+    rows: results.map(({ check, status, summary }) => ({ check, status, summary })),
+    columns: CHECK_COLUMNS,
+  };
+}
+
+/** A row a finding, and one for each check without, for formats that have nothing below. */
+function byFinding(results: readonly Result[]): Pick<Report, 'rows' | 'columns'> {
+  const none = { code: null, message: null, fix: null };
+  return {
+    rows: results.flatMap(({ check, status, summary, findings }) =>
+      (findings.length > 0 ? findings : [none]).map((one) => ({ check, status, summary, ...one })),
+    ),
+    columns: [
+      ...CHECK_COLUMNS,
+      { key: 'code', title: 'Finding', kind: 'text' },
+      { key: 'message', title: 'In words', kind: 'text' },
+      { key: 'fix', title: 'What mends it', kind: 'text' },
+    ],
+  };
+}
+
+const CHECK_COLUMNS = [
+  { key: 'check', title: 'Check', kind: 'text', whole: true },
+  { key: 'status', title: 'Is', kind: 'text', whole: true },
+  { key: 'summary', title: 'What', kind: 'text' },
+] as const;
+
+function doctorReport(
+  results: readonly Result[],
+  { settings, format }: { settings: readonly ShownSetting[]; format: Format },
+): Report {
   const findings = results.flatMap((result) => result.findings.map((one) => ({ ...result, ...one })));
   return {
     data: {
@@ -79,12 +114,7 @@ function doctorReport(results: readonly Result[], settings: readonly ShownSettin
         details,
       })),
     },
-    rows: results.map(({ check, status, summary }) => ({ check, status, summary })),
-    columns: [
-      { key: 'check', title: 'Check', kind: 'text', whole: true },
-      { key: 'status', title: 'Is', kind: 'text', whole: true },
-      { key: 'summary', title: 'What', kind: 'text' },
-    ],
+    ...(format === 'table' ? byCheck(results) : byFinding(results)),
     wrap: true,
     notes: [
       ...settings.map(({ name, value, source }) => `${name} = ${value}   (${source})`),

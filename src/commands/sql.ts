@@ -24,7 +24,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage sql --json < question.sql',
   ]);
   act<{ param: string[]; limit: string }, [string?]>(command, async (context, options, statement) => {
-    const sql = statement === undefined || statement === '-' ? await text(context.io.stdin) : statement;
+    const { stdin } = context.io;
+    const isPiped = statement === '-' || (statement === undefined && !stdin.isTTY);
+    const sql = isPiped ? await text(stdin) : (statement ?? '');
     if (sql.trim() === '') throw usageError('there is no statement', 'infrasage sql "SELECT …"');
     const params = Object.fromEntries(options.param.map(parameter));
     const limit = parseLimit(options.limit);
