@@ -11,7 +11,7 @@ import { setQuota } from '../src/alerts/quotas.ts';
 import type { App } from '../src/http/app.ts';
 import { DASHBOARD_PATHS } from '../src/http/routes/dashboard.ts';
 import type { Store } from '../src/store/store.ts';
-import { as, NOW, openStore, server } from './helpers/api.ts';
+import { as, NOW, server } from './helpers/api.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 
@@ -114,7 +114,7 @@ beforeAll(async () => {
     stdin: lines(...events.map((fields) => event({ ...fields, timestamp: '2024-03-01T10:00:00Z' }))),
   });
   expect(status).toBe(0);
-  store = await openStore(box.dataDir);
+  store = await box.openStore();
   ({ app } = await server(store));
   await app.ready();
   ({ key: apiKey } = await createKey(store, { tenantId: OWN, name: '' }, { now: NOW, random: randomBytes }));
@@ -132,7 +132,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await app.close();
   await store.close();
-  box.remove();
+  await box.remove();
 });
 
 /** The settings of both tenants as they were, whatever a request has changed. */

@@ -2,8 +2,8 @@ import { appendFileSync, copyFileSync, existsSync, readFileSync, writeFileSync }
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type Sandbox, sandbox } from './helpers/cli.ts';
-import { accounts, storedServices, withEngine } from './helpers/engine.ts';
+import { accounts, storedServices } from './helpers/accounts.ts';
+import { ON_SERVER, type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { event, generated, lines } from './helpers/events.ts';
 
 let box: Sandbox;
@@ -37,9 +37,11 @@ it('counts the same input once: again, under another name, from a pipe, as a des
   expect(await ingest(['--batch-bytes', '1100000', path])).toMatchObject(again);
   const told = await box.run(['ingest', path]);
   expect(told.stdout).toContain('20,000 lines already ingested before; --allow-duplicates');
-  await withEngine(box.dataDir, (sql) =>
-    expect(accounts(sql)).toMatchObject({ firehose: accepted, metered: accepted, letters: rejected }),
-  );
+  expect(await accounts(box.sql)).toMatchObject({
+    firehose: accepted,
+    metered: accepted,
+    letters: rejected,
+  });
 });
 
 it('counts a file given twice in one command once', async () => {
@@ -93,9 +95,7 @@ it('takes a last line that was unfinished once: as it stands where it is whole, 
   expect(await ingest([half])).toMatchObject({ accepted: 1, rejected: 1 });
   writeFileSync(half, lines(event({ service_id: 'first' }), text));
   expect(await ingest([half])).toMatchObject({ lines: 2, accepted: 1, rejected: 0, skipped: 1 });
-  await withEngine(box.dataDir, (sql) =>
-    expect(storedServices(sql)).toEqual(['a', 'b', 'c', 'first', 'late']),
-  );
+  expect(await storedServices(box.sql)).toEqual(['a', 'b', 'c', 'first', 'late']);
 });
 
 it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and goes on exactly', async () => {
@@ -105,7 +105,7 @@ it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and go
     const running = box.start([...args, '--flush-interval', '50']);
     // A pipe that stays open: whole lines, and the start of one more.
     running.stdin.write(readFileSync(path).subarray(0, 3_000_000));
-    await until(() => existsSync(join(box.dataDir, 'infrasage.lock')));
+    await until(() => isIngesting(running.pid));
     running.child.kill(signal);
     const { status, stdout, stderr } = await running.done;
     expect(status).toBe(3);
@@ -117,14 +117,14 @@ it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and go
   expect(await box.json<Summary>([...args, path])).toMatchObject({ lines: truth.lines });
   const verified = await box.run(['verify']);
   expect(verified.status).toBe(0);
-  await withEngine(box.dataDir, (sql) =>
-    expect(accounts(sql)).toMatchObject({ firehose: truth.accepted, letters: truth.rejected }),
-  );
+  expect(await accounts(box.sql)).toMatchObject({ firehose: truth.accepted, letters: truth.rejected });
 });
 
-/** Looks again and again until something holds. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
+/** Whether a process has begun: on the embedded engine it has the data directory, on a server it is known there. */
+async function isIngesting(pid: number): Promise<boolean> {
+  if (!ON_SERVER) return existsSync(join(box.dataDir, 'infrasage.lock'));
+  const own = await box.sql(`SELECT 1 FROM {{db}}.infrasage_sessions WHERE owner LIKE '%"pid":${pid},%'`);
+  return own.length > 0;
 }
 
 it('counts once what comes after blank lines, however the input is cut then', async () => {
@@ -132,7 +132,7 @@ it('counts once what comes after blank lines, however the input is cut then', as
   expect(await ingest([path])).toMatchObject({ lines: 1, accepted: 1 });
   writeFileSync(path, `\n${lines(event({ service_id: 'a' }), event({ service_id: 'b' }))}`);
   expect(await ingest([path])).toMatchObject({ lines: 2, accepted: 1, skipped: 1 });
-  await withEngine(box.dataDir, (sql) => expect(storedServices(sql)).toEqual(['a', 'b']));
+  expect(await storedServices(box.sql)).toEqual(['a', 'b']);
 });
 
 it('takes all of an input that starts like a known one and has a line longer than a batch', async () => {
@@ -163,10 +163,11 @@ it('prefers what is committed to a larger batch that was given up', async () => 
   const all = Array.from({ length: 30 }, (_, i) => event({ service_id: `s${i}` }));
   const path = box.file('all.ndjson', lines(...all));
   await ingest([box.file('sample.ndjson', lines(...all.slice(0, 5)))]);
-  await withEngine(box.dataDir, (sql) =>
-    sql(`INSERT INTO infrasage.infrasage_ingest_batches (batch_id, key, previous_key, head, attempt, revision, state, bytes, lines)
-      SELECT 'given up#1', lower(hex(SHA256(concat(previous_key, file('${path}'))))), previous_key, head, 1, 2, 'aborted',
-        length(file('${path}')), 30 FROM infrasage.infrasage_ingest_batches WHERE state = 'committed'`),
+  const text = `base64Decode('${readFileSync(path, 'base64')}')`;
+  await box.sql(
+    `INSERT INTO {{db}}.infrasage_ingest_batches (batch_id, key, previous_key, head, attempt, revision, state, bytes, lines)
+    SELECT 'given up#1', lower(hex(SHA256(concat(previous_key, ${text})))), previous_key, head, 1, 2, 'aborted',
+      length(${text}), 30 FROM {{db}}.infrasage_ingest_batches WHERE state = 'committed'`,
   );
   expect(await ingest([path])).toMatchObject({ lines: 30, accepted: 25, skipped: 5 });
 });

@@ -1,7 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { addAlert, type Channels } from '../src/alerts/alerts.ts';
 import type { Channel, Sent } from '../src/alerts/channels/channel.ts';
@@ -10,21 +7,21 @@ import { alertHistory } from '../src/alerts/history.ts';
 import type { Digest } from '../src/alerts/message.ts';
 import type { DeliveryDeps } from '../src/alerts/outbox.ts';
 import { setQuota } from '../src/alerts/quotas.ts';
-import { openEmbedded } from '../src/store/embedded.ts';
 import { type Store, sqlTime } from '../src/store/store.ts';
+import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { runSeed, seeded } from './helpers/crash.ts';
 import { failing } from './helpers/failing.ts';
 
 /** On the real engine; the channels here only keep what they are asked to send. */
-let folder: string;
+let box: Sandbox;
 let store: Store;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
-  store = await openEmbedded({ dataDir: join(folder, 'data'), database: 'infrasage', command: 'test' });
+  box = sandbox({ initialised: true });
+  store = await box.openStore();
 });
 afterAll(async () => {
   await store.close();
-  rmSync(folder, { recursive: true, force: true });
+  await box.remove();
 });
 
 const TABLES = [

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { App } from '../src/http/app.ts';
 import { DASHBOARD_PATHS } from '../src/http/routes/dashboard.ts';
 import type { Store } from '../src/store/store.ts';
-import { as, NOW, openStore, server } from './helpers/api.ts';
+import { as, NOW, server } from './helpers/api.ts';
 import { type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 import { parseCsv } from './helpers/formats.ts';
@@ -52,14 +52,14 @@ beforeAll(async () => {
     printed[by] = await box.json(['usage', '--since', since, '--until', until, '--by', by, ...of]);
   }
   bill = await box.json(['billing', '--month', '2024-02', '--tenant', 'acme-corp']);
-  store = await openStore(box.dataDir);
+  store = await box.openStore();
   ({ app } = await server(store));
   await app.ready();
 });
 afterAll(async () => {
   await app.close();
   await store.close();
-  box.remove();
+  await box.remove();
 });
 
 const get = async (url: string, headers: Record<string, string> = {}) =>

@@ -28,7 +28,7 @@ describe('what docs/clickhouse-server.md says to run', () => {
     box.file('events.ndjson', events.stdout);
   });
   afterAll(async () => {
-    box.remove();
+    await box.remove();
     await Promise.all([server, ...pair].map((one) => one.remove()));
   });
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { App } from '../src/http/app.ts';
 import { DASHBOARD_PATHS } from '../src/http/routes/dashboard.ts';
 import type { Store } from '../src/store/store.ts';
-import { as, openStore, server } from './helpers/api.ts';
+import { as, server } from './helpers/api.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 
@@ -28,13 +28,13 @@ beforeAll(async () => {
   const bad = [event({ value: 'much' }), event({ value: 'more' }), event({ event_type: 'none' })];
   const others = [event({ tenant_id: 'globex' }), event({ tenant_id: 'globex', value: [] }), '{', '[]', '[]'];
   await box.run(['ingest'], { stdin: lines(...good, ...bad, ...others) });
-  store = await openStore(box.dataDir);
+  store = await box.openStore();
   ({ app } = await server(store));
 });
 afterAll(async () => {
   await app.close();
   await store.close();
-  box.remove();
+  await box.remove();
 });
 
 const get = async (url: string, role: 'viewer' | 'super-admin' = 'viewer') =>

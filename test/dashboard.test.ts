@@ -132,7 +132,7 @@ describe.skipIf(NO_BROWSER)('the dashboard, in Chromium', () => {
   }, 180_000);
   afterAll(async () => {
     await browser?.close();
-    box?.remove();
+    await box?.remove();
   });
 
   describe('signing in', () => {

@@ -117,7 +117,7 @@ describe('the same input', () => {
   }, 300_000);
 
   afterAll(async () => {
-    for (const { box } of Object.values(engines)) box.remove();
+    for (const { box } of Object.values(engines)) await box.remove();
     await Promise.all(servers.map((server) => server.remove()));
   });
 
@@ -269,7 +269,7 @@ describe('init --cluster', () => {
         /^3 .* is on one server already/,
       );
     } finally {
-      box.remove();
+      await box.remove();
       await server.remove();
     }
   });

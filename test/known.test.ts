@@ -1,12 +1,11 @@
-import { appendFileSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type IngestOptions, type IngestSummary, ingest } from '../src/ingest/ingest.ts';
 import { fileSource } from '../src/ingest/source.ts';
-import { openEmbedded } from '../src/store/embedded.ts';
 import type { Store } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
+import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 
 const OPTIONS: IngestOptions = {
@@ -22,17 +21,13 @@ const OPTIONS: IngestOptions = {
   flushMs: 1_000,
 };
 
-let folder: string;
+let box: Sandbox;
 let store: Store;
 /** How often the ledger was asked for what follows in a chain. */
 let asked = 0;
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
-  const opened = await openEmbedded({
-    dataDir: join(folder, 'data'),
-    database: 'infrasage',
-    command: 'test',
-  });
+  box = sandbox({ initialised: true });
+  const opened = await box.openStore();
   store = new Proxy(opened, {
     get(target, property) {
       const value: unknown = Reflect.get(target, property, target);
@@ -47,7 +42,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await store.close();
-  rmSync(folder, { recursive: true, force: true });
+  await box.remove();
 });
 
 async function ingestFiles(
@@ -64,12 +59,12 @@ const events = (name: string, count: number) =>
   lines(...Array.from({ length: count }, (_, i) => event({ service_id: `${name}-${i}` })));
 
 it('recognises many small batches with a few questions, also where they came one by one under other names', async () => {
-  const path = join(folder, 'growing.ndjson');
+  const path = join(box.folder, 'growing.ndjson');
   writeFileSync(path, events('first', 16));
   expect(await ingestFiles([path])).toMatchObject({ lines: 16n, accepted: 16n });
   expect(asked).toBeLessThan(4);
   for (let i = 0; i < 5; i++) {
-    const name = join(folder, `copy-${i}.ndjson`);
+    const name = join(box.folder, `copy-${i}.ndjson`);
     appendFileSync(path, events(`grown-${i}`, 2));
     copyFileSync(path, name);
     expect(await ingestFiles([name])).toMatchObject({ accepted: 2n, skipped: 16n + 2n * BigInt(i) });
@@ -83,7 +78,7 @@ it('recognises many small batches with a few questions, also where they came one
 });
 
 it('knows what this very run has begun beside what it has read ahead, and counts it once', async () => {
-  const [known, more] = [join(folder, 'known.ndjson'), join(folder, 'more.ndjson')];
+  const [known, more] = [join(box.folder, 'known.ndjson'), join(box.folder, 'more.ndjson')];
   writeFileSync(known, events('a', 8));
   await ingestFiles([known]);
   writeFileSync(more, events('a', 8) + events('b', 8));

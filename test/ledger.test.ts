@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import {
@@ -10,21 +7,22 @@ import {
   recordCommit,
   recordIntent,
 } from '../src/ingest/ledger.ts';
-import { openEmbedded } from '../src/store/embedded.ts';
 import { thisProcess } from '../src/store/process.ts';
 import { PLAIN_LINES, type Store } from '../src/store/store.ts';
+import { type Sandbox, sandbox } from './helpers/cli.ts';
 
-let folder: string;
+let box: Sandbox;
 let store: Store;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
-  store = await openEmbedded({ dataDir: join(folder, 'data'), database: 'infrasage', command: 'test' });
+  box = sandbox({ initialised: true });
+  store = await box.openStore();
   // Intents and outcomes stay the rows that were written.
   await store.command('SYSTEM STOP MERGES {{db}}.infrasage_ingest_batches');
 });
 afterAll(async () => {
+  await store.command('SYSTEM START MERGES {{db}}.infrasage_ingest_batches');
   await store.close();
-  rmSync(folder, { recursive: true, force: true });
+  await box.remove();
 });
 beforeEach(() => store.command('TRUNCATE TABLE {{db}}.infrasage_ingest_batches'));
 

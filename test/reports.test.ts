@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { named } from './helpers/cases.ts';
 import { type Sandbox, sandbox, withStore } from './helpers/cli.ts';
-import { withEngine } from './helpers/engine.ts';
+import type { Ask } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
 import { activeCharacters, parseCsv, parseMarkdown } from './helpers/formats.ts';
 
@@ -92,12 +92,10 @@ describe('reports on events with known times', () => {
       Array.from({ length: count }, () => event({ tenant_id, service_id, event_type, timestamp })),
     );
     await box.json(['ingest'], { stdin: lines(...input, 'not json', event({ service_id: '' })) });
-    groups = await withEngine(box.dataDir, (sql) =>
-      sql<Group>(`SELECT tenant_id, service_id, event_type,
-        formatDateTime(timestamp, '%Y-%m-%dT%H:00:00Z') AS hour, formatDateTime(timestamp, '%Y-%m-%d') AS day,
-        formatDateTime(timestamp, '%Y-%m') AS month, count() AS events, sum(bytes_ingested) AS bytes
-        FROM infrasage.infrasage_raw_firehose GROUP BY ALL`),
-    );
+    groups = await box.sql<Group>(`SELECT tenant_id, service_id, event_type,
+      formatDateTime(timestamp, '%Y-%m-%dT%H:00:00Z') AS hour, formatDateTime(timestamp, '%Y-%m-%d') AS day,
+      formatDateTime(timestamp, '%Y-%m') AS month, count() AS events, sum(bytes_ingested) AS bytes
+      FROM {{db}}.infrasage_raw_firehose GROUP BY ALL`);
     expect(sum(groups, 'events')).toBe(14);
   });
   afterAll(() => box.remove());
@@ -624,12 +622,12 @@ Its channels are as before: ${all}.
 
 /** Gives all quotas and alerts that were set so far an earlier date. */
 async function setBack(box: Sandbox, date: string): Promise<void> {
-  await withEngine(box.dataDir, (sql) => {
+  await box.session(async (sql) => {
     const set = (table: string, columns: string[]) =>
-      sql(`ALTER TABLE infrasage.${table} UPDATE ${columns.map((column) => `${column} = '${date} 00:00:00'`)}
+      sql(`ALTER TABLE {{db}}.${table} UPDATE ${columns.map((column) => `${column} = '${date} 00:00:00'`)}
         WHERE true SETTINGS mutations_sync = 2`);
-    set('infrasage_quotas', ['changed_at']);
-    set('infrasage_alert_thresholds', ['created_at', 'changed_at']);
+    await set('infrasage_quotas', ['changed_at']);
+    await set('infrasage_alert_thresholds', ['created_at', 'changed_at']);
   });
 }
 
@@ -637,11 +635,9 @@ test('numbers beyond 2^53 are exact in every format', () =>
   withStore(async (box) => {
     const EVENTS_ = '9007199254740993';
     const BYTES = '18446744073709551615';
-    await withEngine(box.dataDir, (sql) => {
-      sql(`INSERT INTO infrasage.infrasage_usage_metering
-        (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
-        VALUES ('acme-corp', '2024-02-28 10:00:00', 'metric', ${EVENTS_}, ${BYTES}, ${BYTES}, '', now64(3))`);
-    });
+    await box.sql(`INSERT INTO {{db}}.infrasage_usage_metering
+      (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
+      VALUES ('acme-corp', '2024-02-28 10:00:00', 'metric', ${EVENTS_}, ${BYTES}, ${BYTES}, '', now64(3))`);
     await box.json(['quota', 'set', BYTES]);
     await setBack(box, '2024-02-10');
     const usage = ['usage', ...ALL];
@@ -690,11 +686,9 @@ describe('reports on the present', () => {
     await box.json(['ingest'], {
       stdin: lines(...input, event({ tenant_id: 'globex', timestamp: started.toISOString() })),
     });
-    await withEngine(box.dataDir, (sql) => {
-      sql(`INSERT INTO infrasage.infrasage_usage_metering
-        (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
-        VALUES ('acme-corp', toStartOfHour(now('UTC')), 'profile', 1234567, 7654321, 99999999, '', now64(3))`);
-    });
+    await box.sql(`INSERT INTO {{db}}.infrasage_usage_metering
+      (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
+      VALUES ('acme-corp', toStartOfHour(now('UTC')), 'profile', 1234567, 7654321, 99999999, '', now64(3))`);
   });
   afterAll(() => box.remove());
 
@@ -732,9 +726,9 @@ describe('reports on the present', () => {
     const after = new Date();
     expect([before, after].map((time) => time.toISOString().slice(0, 7))).toContain(found.month);
     const { total_events = 0, projected_events = 0 } = found;
-    const metered = await withEngine(box.dataDir, (sql) =>
-      sql<{ events: number }>(`SELECT sum(event_count) AS events FROM infrasage.infrasage_usage_metering
-        WHERE tenant_id = 'acme-corp' AND formatDateTime(hour, '%Y-%m') = '${found.month}'`),
+    const metered = await box.sql<{ events: number }>(
+      `SELECT sum(event_count) AS events FROM {{db}}.infrasage_usage_metering
+      WHERE tenant_id = 'acme-corp' AND formatDateTime(hour, '%Y-%m') = '${found.month}'`,
     );
     expect(total_events).toBe(metered[0]?.events);
     // At the pace so far, within the time that the command may have run at.
@@ -763,22 +757,24 @@ describe('reports on the present', () => {
       '--tenant',
       'acme-corp',
     ]);
-    const readable = (bytes: number) => `formatReadableSize(${bytes})`;
-    await withEngine(box.dataDir, (sql) => {
-      const size = (bytes: number) => sql<{ size: string }>(`SELECT ${readable(bytes)} AS size`)[0]?.size;
-      const day = sql<{ event_type: string; total_events: number; total_bytes: string }>(
+    await box.session(async (ask) => {
+      // As it is written, but for the name of the database.
+      const sql: Ask = (statement) => ask(statement.replaceAll('infrasage.infrasage_', '{{db}}.infrasage_'));
+      const day = await sql<{ event_type: string; total_events: number; total_bytes: string }>(
         "SELECT event_type, sum(event_count) AS total_events, formatReadableSize(sum(bytes_ingested)) AS total_bytes FROM infrasage.infrasage_usage_metering WHERE tenant_id = 'acme-corp' AND hour > now() - INTERVAL 24 HOUR GROUP BY event_type ORDER BY total_events DESC",
       );
+      const sizes = usage.breakdown.map(({ bytes }, i) => `formatReadableSize(${bytes}) AS s${i}`);
+      const [size] = await sql<Record<string, string>>(`SELECT ${sizes.join(', ')}`);
       expect(day).toEqual(
-        usage.breakdown.map(({ event_type, events, bytes }) => ({
+        usage.breakdown.map(({ event_type, events }, i) => ({
           event_type,
           total_events: events,
-          total_bytes: size(Number(bytes)),
+          total_bytes: size?.[`s${i}`],
         })),
       );
       expect(day.length).toBe(4);
 
-      const month = sql<{
+      const month = await sql<{
         event_type: string;
         total_events: number;
         millions_of_events: number;
@@ -801,7 +797,7 @@ describe('reports on the present', () => {
       expect(month[0]?.millions_of_events).toBe(1.23);
       expect(billing.millions_of_events).toBe(1.23);
 
-      const busiest = sql<{ service_id: string; events: number }>(
+      const busiest = await sql<{ service_id: string; events: number }>(
         "SELECT service_id, count() AS events FROM infrasage.infrasage_raw_firehose WHERE tenant_id = 'acme-corp' AND timestamp > now() - INTERVAL 7 DAY GROUP BY service_id ORDER BY events DESC LIMIT 20",
       );
       expect(busiest).toEqual(services.breakdown.map(({ service_id, events }) => ({ service_id, events })));

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
-import { type Sql, withEngine } from './helpers/engine.ts';
+import type { Ask } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
 
 let box: Sandbox;
@@ -17,29 +17,31 @@ const some = (service: string, count: number) =>
   );
 
 /** Makes everything that is stored as if it had been ingested this many days before. */
-function age(sql: Sql, days: number): void {
-  const change = (table: string, ...columns: string[]) => {
+async function age(sql: Ask, days: number): Promise<void> {
+  const change = async (table: string, ...columns: string[]) => {
     const older = columns.map((column) => `${column} = ${column} - INTERVAL ${days} DAY`).join(', ');
-    sql(`ALTER TABLE infrasage.${table} UPDATE ${older} WHERE 1 SETTINGS mutations_sync = 2`);
+    await sql(`ALTER TABLE {{db}}.${table} UPDATE ${older} WHERE 1 SETTINGS mutations_sync = 2`);
   };
-  change('infrasage_raw_firehose', 'ingested_at');
-  change('infrasage_usage_metering', 'ingested_at', 'ingested_from');
-  change('infrasage_ingest_batches', 'received_at');
+  await change('infrasage_raw_firehose', 'ingested_at');
+  await change('infrasage_usage_metering', 'ingested_at', 'ingested_from');
+  await change('infrasage_ingest_batches', 'received_at');
   // Dead letters are partitioned by it.
-  sql(`INSERT INTO infrasage.infrasage_dlq
-    SELECT * REPLACE (received_at - INTERVAL ${days} DAY AS received_at) FROM infrasage.infrasage_dlq`);
-  sql(`ALTER TABLE infrasage.infrasage_dlq DELETE WHERE received_at > now() - INTERVAL 1 HOUR
+  await sql(`INSERT INTO {{db}}.infrasage_dlq
+    SELECT * REPLACE (received_at - INTERVAL ${days} DAY AS received_at) FROM {{db}}.infrasage_dlq`);
+  await sql(`ALTER TABLE {{db}}.infrasage_dlq DELETE WHERE received_at > now() - INTERVAL 1 HOUR
     SETTINGS mutations_sync = 2`);
 }
 
-const merge = (sql: Sql) => {
+const merge = async (sql: Ask) => {
   for (const table of ['raw_firehose', 'usage_metering', 'dlq'])
-    sql(`OPTIMIZE TABLE infrasage.infrasage_${table} FINAL`);
+    await sql(`OPTIMIZE TABLE {{db}}.infrasage_${table} FINAL`);
 };
-const counts = (sql: Sql) =>
-  sql(`SELECT (SELECT count() FROM infrasage.infrasage_raw_firehose) AS firehose,
-    (SELECT count() FROM infrasage.infrasage_dlq) AS letters,
-    (SELECT sum(event_count) FROM infrasage.infrasage_usage_metering) AS metered`)[0];
+const counts = async (sql: Ask) => {
+  const [found] = await sql(`SELECT (SELECT count() FROM {{db}}.infrasage_raw_firehose) AS firehose,
+    (SELECT count() FROM {{db}}.infrasage_dlq) AS letters,
+    (SELECT sum(event_count) FROM {{db}}.infrasage_usage_metering) AS metered`);
+  return found;
+};
 
 interface Verified {
   ok: boolean;
@@ -53,7 +55,7 @@ async function verify(...args: string[]): Promise<Verified> {
 
 it('removes raw rows of their age and keeps what is metered, and verify does not call that a difference', async () => {
   await box.json(['ingest', box.file('old.ndjson', some('old', 40))]);
-  await withEngine(box.dataDir, (sql) => age(sql, 100));
+  await box.session((sql) => age(sql, 100));
   await box.json(['ingest', box.file('new.ndjson', some('new', 8))]);
   const report = ['usage', '--since', '2024-01-01', '--until', '2024-12-31', '--by', 'hour', '--json'];
   const before = await box.run(report);
@@ -62,9 +64,9 @@ it('removes raw rows of their age and keeps what is metered, and verify does not
   expect(await box.json(['init', '--raw-retention', '90d'])).toMatchObject({
     raw_retention_seconds: 7_776_000,
   });
-  await withEngine(box.dataDir, (sql) => {
-    merge(sql);
-    expect(counts(sql)).toEqual({ firehose: 8, letters: 1, metered: 48 });
+  await box.session(async (sql) => {
+    await merge(sql);
+    expect(await counts(sql)).toEqual({ firehose: 8, letters: 1, metered: 48 });
   });
   expect((await box.run(report)).stdout).toBe(before.stdout);
   const found = await verify();
@@ -79,16 +81,14 @@ it('removes raw rows of their age and keeps what is metered, and verify does not
   ]);
   expect((await box.run(['verify'])).stdout).toContain('is past its raw retention, and was not compared.');
   expect(await verify('--repair')).toMatchObject({ ok: true, repairs: [] });
-  await withEngine(box.dataDir, (sql) => expect(counts(sql)).toMatchObject({ metered: 48 }));
+  expect(await counts(box.sql)).toMatchObject({ metered: 48 });
 });
 
 it('goes on finding what differs among the rows that are kept', async () => {
   await box.json(['init', '--raw-retention', '90d']);
   await box.json(['ingest', box.file('new.ndjson', some('new', 8))]);
-  await withEngine(box.dataDir, (sql) =>
-    sql(
-      `ALTER TABLE infrasage.infrasage_raw_firehose DELETE WHERE timestamp < '2024-02-28 11:00:00' SETTINGS mutations_sync = 2`,
-    ),
+  await box.sql(
+    `ALTER TABLE {{db}}.infrasage_raw_firehose DELETE WHERE timestamp < '2024-02-28 11:00:00' SETTINGS mutations_sync = 2`,
   );
   const { differences } = await verify();
   expect(differences.map(({ check }) => check)).toContain('batches');
@@ -97,17 +97,15 @@ it('goes on finding what differs among the rows that are kept', async () => {
 
 it('remembers a shorter term that there was: what that removed is no difference by a longer one', async () => {
   await box.json(['ingest', box.file('old.ndjson', some('old', 40))]);
-  await withEngine(box.dataDir, (sql) => age(sql, 10));
+  await box.session((sql) => age(sql, 10));
   await box.json(['init', '--raw-retention', '7d']);
-  await withEngine(box.dataDir, merge);
+  await box.session(merge);
   for (const span of ['90d', 'off']) {
     await box.json(['init', '--raw-retention', span]);
     expect(await verify()).toMatchObject({ ok: true, raw_kept_since: expect.any(String) });
     expect(await verify('--repair')).toMatchObject({ ok: true, repairs: [] });
   }
-  await withEngine(box.dataDir, (sql) =>
-    expect(counts(sql)).toEqual({ firehose: 0, letters: 0, metered: 40 }),
-  );
+  expect(await counts(box.sql)).toEqual({ firehose: 0, letters: 0, metered: 40 });
 });
 
 it('is refused below a day, and verify refuses to guess at a TTL set by hand', async () => {
@@ -115,8 +113,8 @@ it('is refused below a day, and verify refuses to guess at a TTL set by hand', a
   expect(short).toMatchObject({ status: 2, stdout: '' });
   expect(short.stderr).toMatch(/^infrasage: --raw-retention 1h is less than a day/);
   await box.json(['init']);
-  await withEngine(box.dataDir, (sql) =>
-    sql('ALTER TABLE infrasage.infrasage_raw_firehose MODIFY TTL toDateTime(timestamp) + INTERVAL 90 DAY'),
+  await box.sql(
+    'ALTER TABLE {{db}}.infrasage_raw_firehose MODIFY TTL toDateTime(timestamp) + INTERVAL 90 DAY',
   );
   const { status, stderr } = await box.run(['verify']);
   expect(status).toBe(3);

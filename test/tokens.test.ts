@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createKey, revokeKey } from '../src/access/keys.ts';
 import type { App } from '../src/http/app.ts';
 import type { Store } from '../src/store/store.ts';
-import { NOW, openStore, SECRET, server, token } from './helpers/api.ts';
+import { NOW, SECRET, server, token } from './helpers/api.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 
 const SECONDS = NOW.getTime() / 1000;
@@ -31,7 +31,7 @@ let byKey: App;
 
 beforeAll(async () => {
   box = sandbox({ initialised: true });
-  store = await openStore(box.dataDir);
+  store = await box.openStore();
   ({ app, log } = await server(store, { tokens: NAMES }));
   ({ app: byKey } = await server(store, {
     tokens: { ...NAMES, key: { kind: 'file', path: box.file('key.pem', pem(rsa.publicKey)) } },
@@ -41,7 +41,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const one of apps) await one.close();
   await store.close();
-  box.remove();
+  await box.remove();
 });
 
 const get = (headers: Record<string, string | string[]>, to = app) =>

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
-import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
 
 let box: Sandbox;
@@ -28,7 +27,7 @@ async function verify(...args: string[]): Promise<Verified & { status: number | 
 
 /** Changes stored rows behind the program's back. */
 async function damage(statement: string): Promise<void> {
-  await withEngine(box.dataDir, (sql) => sql(statement));
+  await box.sql(statement);
 }
 
 it('says what it compared and how much, and ends with 0 where all agrees', async () => {
@@ -49,7 +48,7 @@ it('says what it compared and how much, and ends with 0 where all agrees', async
 
 it('names a metering row changed by hand by tenant, hour and type, and repair mends and records it', async () => {
   await damage(
-    `ALTER TABLE infrasage.infrasage_usage_metering UPDATE event_count = event_count + 7
+    `ALTER TABLE {{db}}.infrasage_usage_metering UPDATE event_count = event_count + 7
     WHERE hour = '2024-02-28 11:00:00' SETTINGS mutations_sync = 2`,
   );
   const found = await verify();
@@ -81,17 +80,15 @@ it('names a metering row changed by hand by tenant, hour and type, and repair me
   expect((await verify()).status).toBe(1);
 
   expect(await verify('--repair')).toMatchObject({ status: 0, ok: true, repairs });
-  await withEngine(box.dataDir, (sql) => {
-    expect(sql('SELECT tenant_id, events_before, events_after FROM infrasage.infrasage_repairs')).toEqual([
-      { tenant_id: 'acme-corp', events_before: 17, events_after: 10 },
-    ]);
-  });
+  expect(
+    await box.sql('SELECT tenant_id, events_before, events_after FROM {{db}}.infrasage_repairs'),
+  ).toEqual([{ tenant_id: 'acme-corp', events_before: 17, events_after: 10 }]);
   expect(await verify()).toMatchObject({ status: 0, ok: true });
 });
 
 it('names a firehose row deleted by hand by its batch and by tenant, hour and type', async () => {
   await damage(
-    `ALTER TABLE infrasage.infrasage_raw_firehose DELETE WHERE service_id = 'service-2' SETTINGS mutations_sync = 2`,
+    `ALTER TABLE {{db}}.infrasage_raw_firehose DELETE WHERE service_id = 'service-2' SETTINGS mutations_sync = 2`,
   );
   const { status, differences } = await verify();
   expect(status).toBe(1);
@@ -117,7 +114,7 @@ it('names a firehose row deleted by hand by its batch and by tenant, hour and ty
 
 it('names a dead letter deleted by hand by its batch', async () => {
   await damage(
-    `ALTER TABLE infrasage.infrasage_dlq DELETE WHERE error = 'not_an_object' SETTINGS mutations_sync = 2`,
+    `ALTER TABLE {{db}}.infrasage_dlq DELETE WHERE error = 'not_an_object' SETTINGS mutations_sync = 2`,
   );
   const { status, differences } = await verify();
   expect(status).toBe(1);
@@ -129,11 +126,11 @@ it('names a dead letter deleted by hand by its batch', async () => {
 it('names rows that an aborted batch has left behind, and of a batch that the ledger does not know', async () => {
   const aborted = `${'a'.repeat(64)}#1`;
   await damage(
-    `INSERT INTO infrasage.infrasage_ingest_batches (batch_id, key, attempt, revision, state) VALUES ('${aborted}', '${'a'.repeat(64)}', 1, 2, 'aborted')`,
+    `INSERT INTO {{db}}.infrasage_ingest_batches (batch_id, key, attempt, revision, state) VALUES ('${aborted}', '${'a'.repeat(64)}', 1, 2, 'aborted')`,
   );
   for (const batch of [aborted, 'nobody knows']) {
     await damage(
-      `INSERT INTO infrasage.infrasage_raw_firehose (tenant_id, timestamp, event_type, service_id, batch_id)
+      `INSERT INTO {{db}}.infrasage_raw_firehose (tenant_id, timestamp, event_type, service_id, batch_id)
       VALUES ('globex', '2024-02-28 10:00:00', 'log', 'left-behind', '${batch}')`,
     );
   }
@@ -149,7 +146,7 @@ it('names rows that an aborted batch has left behind, and of a batch that the le
 
 it('counts rows that others have written to the firehose, which are metered, and does not call them wrong', async () => {
   await damage(
-    `INSERT INTO infrasage.infrasage_raw_firehose (tenant_id, timestamp, event_type, service_id, body)
+    `INSERT INTO {{db}}.infrasage_raw_firehose (tenant_id, timestamp, event_type, service_id, body)
     SELECT 'globex', '2024-02-28 10:00:00', 'log', 'own-writer', 'hello' FROM numbers(5)`,
   );
   expect(await verify()).toMatchObject({ status: 0, ok: true, foreign_rows: 5 });

@@ -8,17 +8,11 @@ import type { TokenSettings } from '../../src/config.ts';
 import type { App } from '../../src/http/app.ts';
 import { createLogger } from '../../src/http/log.ts';
 import { buildServer, type ServerParts } from '../../src/http/server.ts';
-import { openEmbedded } from '../../src/store/embedded.ts';
 import type { Store } from '../../src/store/store.ts';
 
 export const SECRET = 'a secret of thirty-two bytes or more';
 export const NOW = new Date('2024-03-05T12:00:00Z');
 const SECONDS = NOW.getTime() / 1000;
-
-/** Opens the engine in this process on a data directory that no other process has. */
-export function openStore(dataDir: string): Promise<Store> {
-  return openEmbedded({ dataDir, database: 'infrasage', command: 'test' });
-}
 
 /** A server that does not listen yet, and what it has logged. */
 export async function server(

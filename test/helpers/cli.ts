@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { inject } from 'vitest';
+import type { Store } from '../../src/store/store.ts';
+import { type Ask, embeddedEngine } from './engine.ts';
 import { type CliResult, pipeOf, runInside, withoutProgress } from './inside.ts';
-import { initialised } from './template.ts';
+import { serverEngine } from './server-engine.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
 const BUILT = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -35,10 +38,17 @@ export interface Running {
   done: Promise<CliResult>;
 }
 
-/** A folder of its own for one test, with a data directory in it that is not there yet. */
+/** Whether the tests run on a ClickHouse server: else the engine is embedded. */
+export const ON_SERVER = inject('clickhouse') !== undefined;
+
+/**
+ * A folder of its own for one test, with a data directory in it that is not there yet. Where the tests run on a
+ * ClickHouse server (see vitest.config.ts), commands go to a database of it that no other sandbox has.
+ */
 export interface Sandbox {
   folder: string;
   dataDir: string;
+  database: string;
   /** Where the program makes temporary files. */
   tmp: string;
   /** Writes a file into the folder; returns its path. */
@@ -51,26 +61,39 @@ export interface Sandbox {
   start(args: readonly string[], options?: Omit<RunOptions, 'stdin'>): Running;
   /** Runs a command that must succeed, and parses what it prints with --json. */
   json<T>(args: readonly string[], options?: RunOptions): Promise<T>;
-  /** Ends what is still running and removes the folder. */
-  remove(): void;
+  /** Settled when start() may be used; the others wait for it. */
+  ready: Promise<void>;
+  /** Gives plain SQL, with nothing of infrasage in between. On the embedded engine, no command may run meanwhile. */
+  session<T>(use: (sql: Ask) => Promise<T>): Promise<T>;
+  /** One statement of plain SQL. */
+  sql: Ask;
+  /** Opens the store in this process; to be closed by who asks. */
+  openStore(): Promise<Store>;
+  /** Ends what is still running and removes the data. */
+  remove(): Promise<void>;
 }
 
-/** @param options.initialised whether the data directory is there, as after `infrasage init` */
-export function sandbox(options: { initialised?: boolean } = {}): Sandbox {
+/** @param options.initialised whether the data directory is there, or the database, as after `infrasage init` */
+export function sandbox({ initialised = false }: { initialised?: boolean } = {}): Sandbox {
   if (!existsSync(BUILT)) throw new Error('the program is not built: npm run build');
   const folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
   const dataDir = join(folder, 'data');
   const tmp = join(folder, 'tmp');
   mkdirSync(tmp);
-  if (options.initialised) initialised(dataDir);
+  const url = inject('clickhouse');
+  const engine =
+    url === undefined
+      ? embeddedEngine(dataDir, { initialised })
+      : serverEngine(url, { dataDir, initialised });
   const alive = new Set<ChildProcess>();
 
   const withDataDirectory = (args: readonly string[], options: RunOptions) =>
     options.dataDir === false ? args : ['--data-dir', dataDir, ...args];
+  const environmentOf = ({ env }: RunOptions) => environment(folder, tmp, { ...engine.env, ...env });
   const launch = (args: readonly string[], stdio: 'ignore' | 'pipe' | number, options: RunOptions) => {
     const child = spawn(process.execPath, [BIN, ...withDataDirectory(args, options)], {
       cwd: folder,
-      env: environment(folder, tmp, options.env),
+      env: environmentOf(options),
       stdio: [stdio, 'pipe', 'pipe'],
     });
     alive.add(child);
@@ -82,23 +105,27 @@ export function sandbox(options: { initialised?: boolean } = {}): Sandbox {
   const box: Sandbox = {
     folder,
     dataDir,
+    database: engine.database,
     tmp,
+    ready: engine.ready,
     file(name, content) {
       const path = join(folder, name);
       writeFileSync(path, content);
       return path;
     },
-    run(args, options = {}) {
+    async run(args, options = {}) {
       const { stdin, closeStdout = false } = options;
       if (closeStdout || isFile(stdin)) return box.apart(args, options);
+      await engine.ready;
       return runInside(withDataDirectory(args, options), {
         cwd: folder,
-        env: environment(folder, tmp, options.env),
+        env: environmentOf(options),
         stdin: stdin instanceof Readable ? stdin : pipeOf(stdin ?? ''),
         now: options.now,
       });
     },
     async apart(args, options = {}) {
+      await engine.ready;
       const { stdin } = options;
       if (stdin === undefined) return launch(args, 'ignore', options).done;
       if (isFile(stdin)) {
@@ -127,9 +154,20 @@ export function sandbox(options: { initialised?: boolean } = {}): Sandbox {
       if (status !== 0) throw new Error(`infrasage ${args.join(' ')} ended with ${status}: ${stderr}`);
       return JSON.parse(stdout) as T;
     },
-    remove() {
+    async session(use) {
+      await engine.ready;
+      return engine.session(use);
+    },
+    sql: (statement) => box.session((sql) => sql(statement)),
+    async openStore() {
+      await engine.ready;
+      return engine.openStore();
+    },
+    async remove() {
+      const clean = alive.size === 0;
       for (const child of alive) child.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
+      await engine.remove(clean);
     },
   };
   return box;
@@ -147,15 +185,16 @@ export function withStore<T>(use: (box: Sandbox) => Promise<T>): Promise<T> {
 
 async function within<T>(box: Sandbox, use: (box: Sandbox) => Promise<T>): Promise<T> {
   try {
+    await box.ready;
     return await use(box);
   } finally {
-    box.remove();
+    await box.remove();
   }
 }
 
 /** Looks again and again until something is so; the time limit of the test bounds it. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 function environment(home: string, tmp: string, added: RunOptions['env'] = {}): Record<string, string> {

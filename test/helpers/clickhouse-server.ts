@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { libchdbPath } from 'chdb/libchdb';
+import type { ServerAddress } from '../../src/config.ts';
 import { freePort } from './free-port.ts';
 
 const LAUNCHER = fileURLToPath(new URL('clickhouse-server.py', import.meta.url));
@@ -138,15 +139,8 @@ export class ClickHouseServer {
    * Runs a statement as the user `default`, with nothing of infrasage in between.
    * @returns its rows; 64-bit integers as JavaScript numbers
    */
-  async sql<Row extends object>(statement: string): Promise<Row[]> {
-    const settings = 'default_format=JSONEachRow&output_format_json_quote_64bit_integers=0';
-    const answer = await fetch(`${this.url}/?${settings}`, { method: 'POST', body: statement });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(text);
-    return text
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => JSON.parse(line) as Row);
+  sql<Row extends object>(statement: string): Promise<Row[]> {
+    return ask(this.url, statement);
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
@@ -160,6 +154,26 @@ export class ClickHouseServer {
   #file(name: string): string {
     return join(this.#folder, name);
   }
+}
+
+/**
+ * Runs a statement on a server, with nothing of infrasage in between.
+ * @returns its rows; 64-bit integers as JavaScript numbers
+ */
+export async function ask<Row extends object>(url: string, statement: string): Promise<Row[]> {
+  const settings = 'default_format=JSONEachRow&output_format_json_quote_64bit_integers=0';
+  const answer = await fetch(`${url}/?${settings}`, { method: 'POST', body: statement });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(text);
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Row);
+}
+
+/** A server as the user default, waited for not at all. */
+export function addressOf(url: string): ServerAddress {
+  return { url: new URL(url), user: 'default', password: '', caFile: undefined, retryForMs: 0 };
 }
 
 /** Name of the cluster that startCluster starts. */

@@ -1,17 +1,14 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { recover } from '../../src/ingest/recover.ts';
 import { type Sender, Telemetry, type Upload } from '../../src/intake/telemetry.ts';
-import { openEmbedded } from '../../src/store/embedded.ts';
 import { type LineOptions, PLAIN_LINES, type Store } from '../../src/store/store.ts';
+import { sandbox } from './cli.ts';
 
 export const ACME: Sender = { id: 'tenant acme-corp', tenant: 'acme-corp' };
 export const GLOBEX: Sender = { id: 'tenant globex', tenant: 'globex' };
 export const ANYONE: Sender = { id: 'system', tenant: null };
 
-/** Telemetry on a data directory of its own. */
+/** Telemetry on data of its own. */
 export interface Desk {
   readonly store: Store;
   readonly telemetry: Telemetry;
@@ -33,13 +30,13 @@ const TABLES = [
 ];
 
 export async function desk(options: Partial<LineOptions> = {}): Promise<Desk> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'infrasage-telemetry-'));
-  const store = await openEmbedded({ dataDir, database: 'infrasage', command: 'test' });
+  const box = sandbox({ initialised: true });
+  const store = await box.openStore();
   let serial = 0;
   const make = (on: Store) =>
     new Telemetry(
       { ...PLAIN_LINES, ...options },
-      { store: on, now: () => new Date(), id: () => `${dataDir} ${++serial}` },
+      { store: on, now: () => new Date(), id: () => `${box.folder} ${++serial}` },
     );
   let telemetry = make(store);
   return {
@@ -66,7 +63,7 @@ export async function desk(options: Partial<LineOptions> = {}): Promise<Desk> {
     async remove() {
       await telemetry.close();
       await store.close();
-      rmSync(dataDir, { recursive: true, force: true });
+      await box.remove();
     },
   };
 }
