@@ -90,6 +90,43 @@ describe('serve', () => {
     while (answer !== 401) answer = await ask();
   });
 
+  test('telemetry that is sent shows in the figures and the dashboard’s data, fires an alert, and verify agrees', async () => {
+    const ask = async (path: string, init: RequestInit = {}) => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const answer = await fetch(`${server.url}/api/v1/${path}`, { headers, ...init });
+      expect(answer.status).toBe(200);
+      return answer.json();
+    };
+    await ask('usage/quota', { method: 'PUT', body: '{"monthly_events":2}' });
+    const timestamp = new Date().toISOString();
+    const sent = await ask('telemetry/batch', {
+      method: 'POST',
+      headers: { 'x-api-key': apiKey, 'content-type': 'application/x-ndjson' },
+      body: lines(event({ timestamp }), event({ timestamp, service_id: 'edge' }), '{"service_id":5}'),
+    });
+    expect(sent).toMatchObject({ queued: 2, failed: 1 });
+    expect(await ask('usage/breakdown?group_by=service_id')).toMatchObject({
+      breakdown: [{ service_id: 'checkout-api' }, { service_id: 'edge' }],
+      total_events: 2,
+    });
+    const hour = `${timestamp.slice(0, 13)}:00:00Z`;
+    expect(await ask('usage/series')).toMatchObject({
+      points: [{ time: hour, event_type: 'metric', events: 2 }],
+    });
+    expect(await ask('dlq/summary')).toMatchObject({ total: 1 });
+    expect(await ask('usage/summary')).toMatchObject({ total_events: 2, quota_used_percent: 100 });
+    const page = await fetch(`${server.url}/`);
+    expect([page.status, await page.text()]).toEqual([200, expect.stringContaining('<html')]);
+    const usage = ['usage', '--since', '24h', '--tenant', 'acme-corp'];
+    expect(await box.json(usage)).toMatchObject({ total_events: 2 });
+    // Whoever comes first, the server or this.
+    await box.run(['alerts', 'check']);
+    expect(await box.json(['alerts', 'history'])).toMatchObject({
+      alerts: [{ tenant_id: 'acme-corp', threshold_percent: 80, used: 2, quota: 2 }],
+    });
+    expect(await box.json(['verify'])).toMatchObject({ ok: true, differences: [] });
+  });
+
   test('SIGTERM: what is under way is finished, the directory let go of, exit 0; no secret was logged', async () => {
     const headers = { authorization: `Bearer ${token}` };
     const kept = await fetch(`${server.url}/api/v1/usage/summary`, { headers });
