@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CliResult, withDataDir } from './helpers/cli.ts';
-import { ClickHouseServer } from './helpers/clickhouse-server.ts';
+import { CLUSTER, ClickHouseServer, startCluster } from './helpers/clickhouse-server.ts';
 import { expectFigures, expectVerified, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
 import { type Fault, TcpProxy } from './helpers/tcp-proxy.ts';
 
@@ -14,24 +14,27 @@ const IN_ONE_RUN = 4;
 const EVENTS = 5_000;
 const SMALL_BATCHES = ['--batch-bytes', '60000', '--max-line', '20000'];
 
-let server: ClickHouseServer;
-beforeAll(async () => {
-  server = await ClickHouseServer.start();
-});
-afterAll(() => server.remove());
+/** Where it is ingested. */
+interface Target {
+  /** What commands go to. */
+  url: string;
+  /** All of the servers that have the data; the first can be asked for everything. */
+  servers: readonly ClickHouseServer[];
+  /** Arguments of `init`. */
+  init?: readonly string[];
+  /** Goes on beside it; returns how often something happened, which is at most `most`. */
+  beside: (isOver: () => boolean, most: number) => Promise<number>;
+}
 
 /** Ingests while something goes on beside it, in a database of its own, until that has happened often enough. */
-async function ingestUnder(
-  url: string,
-  { seed, beside }: { seed: number; beside: (isOver: () => boolean, most: number) => Promise<number> },
-): Promise<number> {
+async function ingestUnder({ url, servers, init = [], beside }: Target, seed: number): Promise<number> {
   let happened = 0;
   for (let round = 0; happened < TIMES; round++) {
     happened += await withDataDir(async (box) => {
       const database = `crash_${seed}_${round}`;
       const env = { INFRASAGE_CLICKHOUSE_URL: url, INFRASAGE_DATABASE: database };
       const { path, truth } = monthsOfEvents(box.folder, EVENTS, seed + round);
-      await box.json(['init'], { env });
+      await box.json(['init', ...init], { env });
       let result: CliResult | undefined;
       const [, times] = await Promise.all([
         box.run(['ingest', ...SMALL_BATCHES, path, '--json'], { env }).then((done) => {
@@ -48,38 +51,46 @@ async function ingestUnder(
         bytes_received: truth.bytesReceived,
       });
       await expectVerified(box, env);
-      await expectFigures((sql) => server.sql(sql), truth, database);
-      await server.sql(`DROP DATABASE ${database} SYNC`);
+      const [first] = servers;
+      if (!first) throw new Error('no server');
+      await expectFigures((sql) => first.sql(sql), truth, database);
+      await Promise.all(servers.map((server) => server.sql(`DROP DATABASE ${database} SYNC`)));
       return times;
     });
   }
   return happened;
 }
 
+/** Kills one of some servers now and then, and starts it again. */
+function kills(servers: readonly ClickHouseServer[], random: () => number): Target['beside'] {
+  return async (isOver, most) => {
+    for (let killed = 0; ; killed++) {
+      if (killed === most) return killed;
+      await setTimeout(random() * 800);
+      if (isOver()) return killed;
+      const server = servers[Math.floor(random() * servers.length)];
+      await server?.kill();
+      await setTimeout(random() * 300);
+      await server?.start();
+    }
+  };
+}
+
 describe('ingest on a ClickHouse server', () => {
+  let server: ClickHouseServer;
+  beforeAll(async () => {
+    server = await ClickHouseServer.start();
+  });
+  afterAll(() => server.remove());
+
   it(
     `finishes by itself and is exact through ${TIMES} kills of the server`,
     async () => {
       const seed = runSeed();
-      const random = seeded(seed);
       console.log(`server kills: seed ${seed} (INFRASAGE_SEED=${seed} repeats it)`);
-      const killed = await ingestUnder(server.url, {
-        seed,
-        beside: async (isOver, most) => {
-          let kills = 0;
-          while (kills < most) {
-            await setTimeout(random() * 800);
-            if (isOver()) break;
-            await server.kill();
-            kills += 1;
-            await setTimeout(random() * 300);
-            await server.start();
-          }
-          return kills;
-        },
-      });
-      console.log(`server kills: ${killed}`);
-      expect(killed).toBeGreaterThanOrEqual(TIMES);
+      const servers = [server];
+      const beside = kills(servers, seeded(seed));
+      expect(await ingestUnder({ url: server.url, servers, beside }, seed)).toBeGreaterThanOrEqual(TIMES);
     },
     TIME,
   );
@@ -100,8 +111,9 @@ describe('ingest on a ClickHouse server', () => {
       });
       const proxy = await TcpProxy.start({ to: server.httpPort });
       try {
-        const cut = await ingestUnder(proxy.url, {
-          seed,
+        const target: Target = {
+          url: proxy.url,
+          servers: [server],
           beside: async (isOver, most) => {
             const before = proxy.struck;
             for (let i = 0; i < most; i++) {
@@ -112,11 +124,32 @@ describe('ingest on a ClickHouse server', () => {
             proxy.disarm();
             return proxy.struck - before;
           },
-        });
-        console.log(`cut connections: ${cut}`);
-        expect(cut).toBeGreaterThanOrEqual(TIMES);
+        };
+        expect(await ingestUnder(target, seed)).toBeGreaterThanOrEqual(TIMES);
       } finally {
         await proxy.stop();
+      }
+    },
+    TIME,
+  );
+});
+
+describe('ingest on a cluster of two', () => {
+  it(
+    `finishes by itself and is exact through ${TIMES} kills of its nodes`,
+    async () => {
+      const seed = runSeed();
+      console.log(`node kills: seed ${seed} (INFRASAGE_SEED=${seed} repeats it)`);
+      const nodes = await startCluster();
+      try {
+        const [first] = nodes;
+        if (!first) throw new Error('no node');
+        const init = ['--cluster', CLUSTER, ...nodes.flatMap(({ url }) => ['--node', url])];
+        const beside = kills(nodes, seeded(seed));
+        const target = { url: first.url, servers: nodes, init, beside };
+        expect(await ingestUnder(target, seed)).toBeGreaterThanOrEqual(TIMES);
+      } finally {
+        await Promise.all(nodes.map((node) => node.remove()));
       }
     },
     TIME,
