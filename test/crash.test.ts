@@ -1,9 +1,8 @@
-import { execFileSync } from 'node:child_process';
-import { createReadStream, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createReadStream } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Sandbox, sandbox, withDataDir } from './helpers/cli.ts';
 import { expectExact, ingestUnderFire, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
+import { CAN_MOUNT, SmallDisk } from './helpers/small-disk.ts';
 
 /** Kills in all, and the minutes after which no more are begun; npm run test:crash asks for 1,000 in ten. */
 const KILLS = Number(process.env.INFRASAGE_CRASH_KILLS ?? 12);
@@ -101,21 +100,20 @@ it('two processes on one data directory: one is told by which it is in use, and 
 });
 
 describe('a full disk', () => {
-  const mounts: string[] = [];
+  let disk: SmallDisk | undefined;
   afterEach(() => {
-    for (const mount of mounts.splice(0)) execFileSync('umount', [mount]);
+    disk?.remove();
+    disk = undefined;
   });
 
-  it.skipIf(!canMount())(
+  it.skipIf(!CAN_MOUNT)(
     'ends with 3 and a clear message, and the same command goes on when there is space',
     async () => {
-      mkdirSync(box.dataDir);
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'none', box.dataDir]);
-      mounts.push(box.dataDir);
+      disk = new SmallDisk(box.dataDir, '24m');
       const { path, truth } = monthsOfEvents(box.folder, 60_000, 9);
       // Batches of 1 MB: some are in before the disk is full.
       const args = ['ingest', '--batch-bytes', '1000000', '--max-line', '20000', path];
-      writeFileSync(join(box.dataDir, 'ballast'), Buffer.alloc(8_000_000));
+      disk.take(8_000_000);
       const full = await box.run(args);
       expect(full.status).toBe(3);
       expect(full.stderr).toMatch(
@@ -125,14 +123,9 @@ describe('a full disk', () => {
       // It still opens, and a second try fails just as clearly.
       expect((await box.run(['usage', '--since', '2020-01-01'])).status).toBe(0);
       expect((await box.run(args)).status).toBe(3);
-      rmSync(join(box.dataDir, 'ballast'));
-      execFileSync('mount', ['-o', 'remount,size=400m', box.dataDir]);
+      disk.free('400m');
       expect(await box.run(args)).toMatchObject({ status: 0 });
       await expectExact(box, truth);
     },
   );
 });
-
-function canMount(): boolean {
-  return process.platform === 'linux' && process.getuid?.() === 0;
-}

@@ -1,13 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statfsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { ClickHouseServer } from './helpers/clickhouse-server.ts';
+import { expectFigures, expectVerified, monthsOfEvents } from './helpers/crash.ts';
 import { event, lines } from './helpers/events.ts';
 import { freePort } from './helpers/free-port.ts';
+import { CAN_MOUNT, SmallDisk } from './helpers/small-disk.ts';
 import { TcpProxy } from './helpers/tcp-proxy.ts';
 
 const PASSWORD = 'pa55:w0rd/@"%';
@@ -27,7 +29,7 @@ beforeAll(async () => {
   box = sandbox();
 });
 afterAll(async () => {
-  box.remove();
+  await box.remove();
   await server.remove();
 });
 
@@ -187,6 +189,43 @@ describe('what is wrong with a server is said in one line, with exit status 3', 
     expect(refused.status).toBe(3);
     expect(refused.line).toContain('GRANT INSERT ON `infrasage`.* TO `reader`');
   });
+
+  test.skipIf(!CAN_MOUNT)(
+    'a full disk: what is in stays, and the same command goes on when there is space',
+    async () => {
+      const disk = new SmallDisk(join(box.folder, 'disk'), '64m');
+      const small = await ClickHouseServer.start({ path: join(disk.folder, 'data') });
+      try {
+        const env = { INFRASAGE_CLICKHOUSE_URL: small.url };
+        await box.json(['init'], { env });
+        const { path, truth } = monthsOfEvents(box.folder, 40_000, 9);
+        // Some of these batches are in before the disk is full.
+        const args = ['ingest', '--batch-bytes', '1000000', '--max-line', '20000', path];
+        disk.take(statfsSync(disk.folder).bavail * statfsSync(disk.folder).bsize - 6_000_000);
+        const full = await box.run(args, { env });
+        expect(full.stderr).toMatch(
+          /^infrasage: the disk of the ClickHouse server at \S+ is full; .*make space there and run the same command again: what was acknowledged is intact\n$/,
+        );
+        expect(full.status).toBe(3);
+        const usage = ['usage', '--since', '2020-01-01'];
+        const { total_events: kept } = await box.json<{ total_events: number }>(usage, { env });
+        expect(kept).toBeGreaterThan(0);
+        expect(kept).toBeLessThan(truth.accepted);
+        // What is there agrees, whatever could not be removed yet.
+        expect(await box.json(['verify'], { env })).toMatchObject({ ok: true, differences: [] });
+        expect((await box.run(args, { env })).status).toBe(3);
+        disk.free('400m');
+        const last = await box.run(args, { env });
+        expect(last.stderr).not.toContain('infrasage:');
+        expect(last.status).toBe(0);
+        await expectVerified(box, env);
+        await expectFigures((sql) => small.sql(sql), truth);
+      } finally {
+        await small.remove();
+        disk.remove();
+      }
+    },
+  );
 
   test.each([
     ['ftp://localhost', '--clickhouse or INFRASAGE_CLICKHOUSE_URL must be an http or https URL'],
