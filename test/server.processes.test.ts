@@ -3,8 +3,9 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { openServer } from '../src/store/server/server-store.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
-import { ClickHouseServer } from './helpers/clickhouse-server.ts';
+import { addressOf, ClickHouseServer } from './helpers/clickhouse-server.ts';
 import { event, lines } from './helpers/events.ts';
 import { TcpProxy } from './helpers/tcp-proxy.ts';
 
@@ -29,9 +30,9 @@ beforeEach(() => {
   database = `db_${randomUUID().replaceAll('-', '')}`;
   env = { INFRASAGE_CLICKHOUSE_URL: proxy.url, INFRASAGE_DATABASE: database };
 });
-afterEach(() => {
+afterEach(async () => {
   proxy.disarm();
-  box.remove();
+  await box.remove();
 });
 
 /** Events that differ from those of another name. */
@@ -128,6 +129,33 @@ test('a process that is suspended in the middle of a batch writes nothing of it 
   expect(status).toBe(3);
   expect(stderr).toMatch(/another has settled what it had begun; .*run the same command again/);
   await expectExact(2_000);
+});
+
+test('nothing is inserted for a process any more from which another has taken over', async () => {
+  await box.run(['init'], { env });
+  const store = await openServer({
+    address: addressOf(server.url),
+    ...{ database, dataDir: box.dataDir, onWait: () => {} },
+  });
+  try {
+    const lock = await store.lock('rows');
+    const meter = `INSERT INTO {{db}}.infrasage_usage_metering
+      (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
+      SELECT {tenant:String}, toDateTime('2024-02-28 10:00:00', 'UTC'), 'log', 1, 1, 1, '', now64(3)`;
+    await store.command(meter, { tenant: 'before' });
+    await server.sql(
+      `INSERT INTO ${database}.infrasage_fences (id) SELECT session FROM ${database}.infrasage_sessions`,
+    );
+    await expect(store.command(meter, { tenant: 'after' })).rejects.toThrow('another has settled');
+    const repair = { repaired_at: '2024-02-28 10:00:00', tenant_id: 'after', event_type: 'log' };
+    await expect(store.insert('infrasage_repairs', repair)).rejects.toThrow('another has settled');
+    const metered = `SELECT tenant_id FROM ${database}.infrasage_usage_metering`;
+    expect(await server.sql(metered)).toEqual([{ tenant_id: 'before' }]);
+    expect(await server.sql(`SELECT * FROM ${database}.infrasage_repairs`)).toEqual([]);
+    await lock.release();
+  } finally {
+    await store.close();
+  }
 });
 
 test('a batch that the server has half of, from a process that was killed, is never half counted', async () => {

@@ -40,6 +40,9 @@ const MUTATION_ROOM = 8 * 1024 * 1024;
 /** Read from a spool file at once. */
 const READ_BYTES = 1024 * 1024;
 
+/** What inserts rows that are selected, up to its SELECT and from there. */
+const INSERT_SELECT = /^(INSERT INTO [\w{}.]+\s*\([\w\s,]+\)\s*)(SELECT\b.*)$/s;
+
 /** Lines of a request's body, as a table. */
 const LINES = `input('line String')`;
 
@@ -162,8 +165,11 @@ class ServerStore implements Store {
     }
   }
 
-  command(sql: string, params: Params = {}): Promise<void> {
-    return this.#nodes.command(sql, params);
+  async command(sql: string, params: Params = {}): Promise<void> {
+    const [, head, select] = INSERT_SELECT.exec(sql) ?? [];
+    if (select === undefined) return this.#nodes.command(sql, params);
+    const rows = `SELECT * FROM (${select}) WHERE ${this.#session.guard()}`;
+    await this.#guarded(() => this.#nodes.command(`${head}${rows}`, params));
   }
 
   async mutate(sql: string, params: Params = {}): Promise<void> {
