@@ -61,18 +61,24 @@ async function ingestUnder({ url, servers, init = [], beside }: Target, seed: nu
   return happened;
 }
 
-/** Kills one of some servers now and then, and starts it again. */
+/** Kills one of some servers now and then, and starts it again, as well as one that has ended by itself. */
 function kills(servers: readonly ClickHouseServer[], random: () => number): Target['beside'] {
   return async (isOver, most) => {
-    for (let killed = 0; ; killed++) {
-      if (killed === most) return killed;
+    let killed = 0;
+    while (killed < most) {
       await setTimeout(random() * 800);
       if (isOver()) return killed;
       const server = servers[Math.floor(random() * servers.length)];
       await server?.kill();
+      killed += 1;
       await setTimeout(random() * 300);
       await server?.start();
     }
+    while (!isOver()) {
+      for (const server of servers) if (!server.runs) await server.start();
+      await setTimeout(50);
+    }
+    return killed;
   };
 }
 

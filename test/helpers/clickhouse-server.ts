@@ -102,6 +102,11 @@ export class ClickHouseServer {
     }
   }
 
+  /** Whether its process has not ended, by whatever. */
+  get runs(): boolean {
+    return this.#child !== undefined && !ended(this.#child);
+  }
+
   async answers(): Promise<boolean> {
     try {
       return (await fetch(`${this.url}/ping`)).ok;
