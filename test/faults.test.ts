@@ -1,22 +1,24 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type IngestOptions, ingest } from '../src/ingest/ingest.ts';
 import { recover } from '../src/ingest/recover.ts';
 import { fileSource } from '../src/ingest/source.ts';
-import { openEmbedded } from '../src/store/embedded.ts';
 import { type Store, uint64 } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
+import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 import { failing } from './helpers/failing.ts';
 
-let folder: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
+let box: Sandbox;
+let store: Store;
+beforeEach(async () => {
+  box = sandbox({ initialised: true });
+  store = await box.openStore();
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  await store.close();
+  await box.remove();
+});
 
 const OPTIONS: IngestOptions = {
   tenant: null,
@@ -35,10 +37,8 @@ it('is exact whatever write fails, before or after it was done, in ingest and in
   // Twelve events and three bad lines in three batches, from two sources: a file and what can be read only once.
   const events = Array.from({ length: 12 }, (_, i) => event({ service_id: `service-${i}` }));
   const input = lines(...events.slice(0, 7), 'no json', '[]', ...events.slice(7), '{}');
-  const path = join(folder, 'events.ndjson');
-  writeFileSync(path, input);
+  const path = box.file('events.ndjson', input);
   const once = () => ({ ...fileSource(path), once: true });
-  const store = await openEmbedded({ dataDir: join(folder, 'data'), database: 'infrasage', command: 'test' });
   const time = { now: Date.now() };
   // The clock goes back a minute with every look at it.
   const now = () => {
@@ -46,66 +46,53 @@ it('is exact whatever write fails, before or after it was done, in ingest and in
     return new Date(time.now);
   };
   const settle = (on: Store) => recover(on, { now });
-  try {
-    let cases = 0;
-    for (const source of [() => fileSource(path), once]) {
-      for (const after of [false, true]) {
-        for (let nth = 1, reached = true; reached; nth++) {
-          for (const table of ['raw_firehose', 'usage_metering', 'dlq', 'ingest_batches']) {
-            await store.command(`TRUNCATE TABLE {{db}}.infrasage_${table}`);
-          }
-          const broken = failing(store, { nth, after });
-          await ingest([source()], OPTIONS, { store: broken, now }).catch(expectInjected);
-          reached = broken.reached;
-          // Recovery meets a failure of its own first, at a place that moves along.
-          await settle(failing(store, { nth: 1 + (nth % 5), after: !after })).catch(expectInjected);
-          await settle(store);
-          const summary = await ingest([source()], OPTIONS, { store, now });
-          expect(summary.lines).toBe(15n);
-          await expectAll(store, { nth, after });
-          cases += 1;
+  let cases = 0;
+  for (const source of [() => fileSource(path), once]) {
+    for (const after of [false, true]) {
+      for (let nth = 1, reached = true; reached; nth++) {
+        for (const table of ['raw_firehose', 'usage_metering', 'dlq', 'ingest_batches']) {
+          await store.command(`TRUNCATE TABLE {{db}}.infrasage_${table}`);
         }
+        const broken = failing(store, { nth, after });
+        await ingest([source()], OPTIONS, { store: broken, now }).catch(expectInjected);
+        reached = broken.reached;
+        // Recovery meets a failure of its own first, at a place that moves along.
+        await settle(failing(store, { nth: 1 + (nth % 5), after: !after })).catch(expectInjected);
+        await settle(store);
+        const summary = await ingest([source()], OPTIONS, { store, now });
+        expect(summary.lines).toBe(15n);
+        await expectAll(store, { nth, after });
+        cases += 1;
       }
     }
-    // Nine writes an ingest of three batches, and more where batches are done again: through them all, four times.
-    expect(cases).toBeGreaterThan(4 * 9);
-  } finally {
-    await store.close();
   }
+  // Nine writes an ingest of three batches, and more where batches are done again: through them all, four times.
+  expect(cases).toBeGreaterThan(4 * 9);
 });
 
 it('settles a batch whose metering was rolled up while it was pending', async () => {
-  const path = join(folder, 'events.ndjson');
-  writeFileSync(path, lines(event(), event({ service_id: 'other' }), 'no json'));
-  const store = await openEmbedded({ dataDir: join(folder, 'data'), database: 'infrasage', command: 'test' });
-  try {
-    // An event of the same hour that is there to stay.
-    const other = join(folder, 'other.ndjson');
-    writeFileSync(other, lines(event({ body: 'stays' })));
-    await ingest([fileSource(other)], OPTIONS, { store, now: () => new Date() });
-    const longAgo = new Date(Date.now() - 8 * 24 * 3_600_000);
-    // Intent and rows are written, the commit is not; the roll-up that merges do comes a week later,
-    // and here, where the rows are as old as that from the start, not before they are counted.
-    await store.command('SYSTEM STOP MERGES {{db}}.infrasage_usage_metering');
-    const committing = failing(store, { nth: 3, after: false });
-    await ingest([fileSource(path)], OPTIONS, { store: committing, now: () => longAgo }).catch(
-      expectInjected,
-    );
-    await store.command('SYSTEM START MERGES {{db}}.infrasage_usage_metering');
-    await store.command('OPTIMIZE TABLE {{db}}.infrasage_usage_metering FINAL');
-    const [rolled] = await store.query(
-      `SELECT count() AS rows FROM {{db}}.infrasage_usage_metering WHERE batch_id = ''`,
-      z.object({ rows: uint64 }),
-    );
-    expect(rolled).toEqual({ rows: 1n });
-    await recover(store, { now: () => new Date() });
-    expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
-    const summary = await ingest([fileSource(path)], OPTIONS, { store, now: () => new Date() });
-    expect(summary).toMatchObject({ accepted: 2n, rejected: 1n, skipped: 0n });
-    expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
-  } finally {
-    await store.close();
-  }
+  const path = box.file('events.ndjson', lines(event(), event({ service_id: 'other' }), 'no json'));
+  // An event of the same hour that is there to stay.
+  const other = box.file('other.ndjson', lines(event({ body: 'stays' })));
+  await ingest([fileSource(other)], OPTIONS, { store, now: () => new Date() });
+  const longAgo = new Date(Date.now() - 8 * 24 * 3_600_000);
+  // Intent and rows are written, the commit is not; the roll-up that merges do comes a week later,
+  // and here, where the rows are as old as that from the start, not before they are counted.
+  await store.command('SYSTEM STOP MERGES {{db}}.infrasage_usage_metering');
+  const committing = failing(store, { nth: 3, after: false });
+  await ingest([fileSource(path)], OPTIONS, { store: committing, now: () => longAgo }).catch(expectInjected);
+  await store.command('SYSTEM START MERGES {{db}}.infrasage_usage_metering');
+  await store.command('OPTIMIZE TABLE {{db}}.infrasage_usage_metering FINAL');
+  const [rolled] = await store.query(
+    `SELECT count() AS rows FROM {{db}}.infrasage_usage_metering WHERE batch_id = ''`,
+    z.object({ rows: uint64 }),
+  );
+  expect(rolled).toEqual({ rows: 1n });
+  await recover(store, { now: () => new Date() });
+  expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
+  const summary = await ingest([fileSource(path)], OPTIONS, { store, now: () => new Date() });
+  expect(summary).toMatchObject({ accepted: 2n, rejected: 1n, skipped: 0n });
+  expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
 });
 
 function expectInjected(error: unknown): void {

@@ -25,6 +25,7 @@ import { type CliResult, type RunOptions, type Sandbox, sandbox, until } from '.
 import { expectExact, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
 import { event, lines } from './helpers/events.ts';
 import { beside, sharing } from './helpers/sharing.ts';
+import { initialised } from './helpers/template.ts';
 
 const SMALL_BATCHES = ['--batch-bytes', '60000', '--max-line', '20000'];
 
@@ -36,9 +37,9 @@ describe('a command beside a process that shares the data directory', { timeout:
     box = sandbox();
     alone = sandbox();
   });
-  afterEach(() => {
-    box.remove();
-    alone.remove();
+  afterEach(async () => {
+    await box.remove();
+    await alone.remove();
   });
 
   const EVENTS = lines(
@@ -258,6 +259,7 @@ describe('a store that is shared', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'infrasage-test-'));
     dataDir = join(folder, 'data');
+    initialised(dataDir);
     store = await openEmbedded({ dataDir, database: 'infrasage', command: 'serve', shares: true });
     shared = await shareStore(store, { dataDir });
     client = await openStore({ dataDir, database: 'infrasage', command: 'test' });

@@ -1,13 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ServerAddress } from '../../src/config.ts';
 import { openEmbedded } from '../../src/store/embedded.ts';
 import { openServer } from '../../src/store/server/server-store.ts';
 import { connectShared } from '../../src/store/socket-client.ts';
 import { shareStore } from '../../src/store/socket-server.ts';
 import type { Store } from '../../src/store/store.ts';
-import { CLUSTER, ClickHouseServer, startCluster } from './clickhouse-server.ts';
+import { addressOf, CLUSTER, ClickHouseServer, startCluster } from './clickhouse-server.ts';
+import { initialised } from './template.ts';
 
 /** One data that stores are opened on, for one test file. */
 export interface Ground {
@@ -27,7 +27,9 @@ export const GROUNDS: readonly [name: string, () => Promise<Ground>][] = [
 
 async function embedded(): Promise<Ground> {
   const folder = mkdtempSync(join(tmpdir(), 'infrasage-store-'));
-  const store = await openEmbedded({ dataDir: join(folder, 'data'), database: 'infrasage', command: 'test' });
+  const dataDir = join(folder, 'data');
+  initialised(dataDir);
+  const store = await openEmbedded({ dataDir, database: 'infrasage', command: 'test' });
   return {
     open: async () => store,
     async remove() {
@@ -40,6 +42,7 @@ async function embedded(): Promise<Ground> {
 async function shared(): Promise<Ground> {
   const folder = mkdtempSync(join(tmpdir(), 'infrasage-store-'));
   const where = { dataDir: join(folder, 'data'), database: 'infrasage' };
+  initialised(where.dataDir);
   const store = await openEmbedded({ ...where, command: 'test', shares: true });
   const sharing = await shareStore(store, where);
   const opened: Store[] = [];
@@ -92,9 +95,4 @@ function onServers(servers: readonly ClickHouseServer[]): Ground {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** A server as the user default, waited for not at all. */
-function addressOf(url: string): ServerAddress {
-  return { url: new URL(url), user: 'default', password: '', caFile: undefined, retryForMs: 0 };
 }
