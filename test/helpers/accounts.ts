@@ -20,16 +20,20 @@ export async function deadLetters(sql: Ask): Promise<StoredLetter[]> {
 }
 
 /** The service ids of the accepted events, sorted: enough to tell hand-made events apart. */
-export async function storedServices(sql: Ask, source?: string): Promise<string[]> {
+export async function storedServices(sql: Ask): Promise<string[]> {
+  const rows = await sql<{ id: string }>('SELECT service_id AS id FROM {{db}}.infrasage_raw_firehose');
+  return rows.map(({ id }) => id).sort();
+}
+
+/** The same by source. */
+export async function servicesBySource(sql: Ask): Promise<Record<string, string[]>> {
   const batches = 'SELECT batch_id, source FROM {{db}}.infrasage_ingest_batches FINAL';
-  const rows = await sql<{ service_id: string; source: string }>(
-    `SELECT f.service_id AS service_id, l.source AS source
-    FROM {{db}}.infrasage_raw_firehose AS f LEFT JOIN (${batches}) AS l ON l.batch_id = f.batch_id`,
+  const rows = await sql<{ source: string; ids: string[] }>(
+    `SELECT l.source AS source, arraySort(groupArray(f.service_id)) AS ids
+    FROM {{db}}.infrasage_raw_firehose AS f INNER JOIN (${batches}) AS l ON l.batch_id = f.batch_id
+    GROUP BY source`,
   );
-  return rows
-    .filter((row) => source === undefined || row.source === source)
-    .map((row) => row.service_id)
-    .sort();
+  return Object.fromEntries(rows.map(({ source, ids }) => [source, ids]));
 }
 
 /** Everything the ledger, the firehose, the metering and the dead letters say about how many lines there are. */
