@@ -147,7 +147,7 @@ describe('a command beside a process that shares the data directory', { timeout:
   });
 
   it('finds everything in order at any moment, and settles nothing that others have under way', async () => {
-    const { path, truth } = monthsOfEvents(box.folder, 8_000, 11);
+    const { path, truth } = monthsOfEvents(box.folder, 4_000, 11);
     await beside(box.dataDir, async () => {
       const running = box.apart(['ingest', ...SMALL_BATCHES], { stdin: createReadStream(path) });
       let ended = false;
@@ -179,7 +179,7 @@ describe('a command beside a process that shares the data directory', { timeout:
       };
       let shared = await sharing(box.dataDir);
       const spool = join(box.dataDir, 'spool', 'infrasage');
-      for (let round = 0; round < 4; round++) {
+      for (let round = 0; round < 3; round++) {
         const running = start();
         // From the first batch of the run on, at any moment.
         await until(() => readdirSync(spool).length > 0 || running.child.exitCode !== null);
