@@ -196,7 +196,7 @@ describe('doctor on alerts and their channels', () => {
     await box.run(['ingest'], { stdin: lines(event({ timestamp: new Date().toISOString() })) });
   });
   afterAll(async () => {
-    box.remove();
+    await box.remove();
     await mail.close();
     await hook.close();
   });
@@ -249,7 +249,7 @@ describe('doctor on a ClickHouse server', () => {
     box = sandbox();
   });
   afterAll(async () => {
-    box.remove();
+    await box.remove();
     await server.remove();
   });
 
@@ -317,7 +317,7 @@ describe('doctor on a cluster', () => {
       expect(one.codes).toContain('node_away');
       expect(one.check('cluster')?.summary).toBe(`${CLUSTER}: 1 of 2 nodes answer`);
     } finally {
-      box.remove();
+      await box.remove();
       await Promise.all(pair.map((server) => server.remove()));
     }
   });

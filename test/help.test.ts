@@ -93,7 +93,7 @@ describe('every command', () => {
       expect((await box.run(['alerts', '--help'])).stdout).toContain('infrasage alerts add 80');
       expect((await box.run(['--help'])).stdout).not.toContain('__complete');
     } finally {
-      box.remove();
+      await box.remove();
     }
   });
 });

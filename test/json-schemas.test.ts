@@ -24,7 +24,7 @@ describe('what is printed with --json', () => {
     hook = await receiver();
   });
   afterAll(async () => {
-    box.remove();
+    await box.remove();
     await hook.close();
   });
 

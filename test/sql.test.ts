@@ -207,7 +207,7 @@ describe('sql on a cluster of ClickHouse servers', () => {
     await box.json(['ingest'], { stdin: EVENTS, env });
   });
   afterAll(async () => {
-    box.remove();
+    await box.remove();
     await Promise.all(pair.map((server) => server.remove()));
   });
   asksReadOnly(() => {
