@@ -9,6 +9,18 @@ export interface CutOptions {
   maxLine: number;
   /** A batch is closed when its first byte is this old, so that slow input is not held back. Milliseconds. */
   flushMs: number;
+  /** Whether the source may pause for ever; what has not grown for flushMs is then compared with what is known as it stands. */
+  live?: boolean;
+  /** Where it starts, where that is not the start of an input. */
+  from?: InputStart;
+}
+
+/** A place in an input: after whole batches of it. */
+export interface InputStart {
+  /** Number of the line that comes next, from 1. */
+  line: number;
+  /** Whether the line before was taken without an ending, which it may have got since. */
+  unfinished: boolean;
 }
 
 /** A piece of a source that ends at a line's end, or where the source does. */
@@ -31,6 +43,10 @@ export interface Batch {
   blank: boolean;
   /** Whether it is a last line without an ending, or a line as long as the buffer. */
   unfinished: boolean;
+  /** Bytes of the source up to its end, from where the source started. */
+  end: number;
+  /** Its last bytes, ENDING_BYTES or fewer. */
+  ending: Uint8Array;
   /** Lines over the limit: number in the source and full length in bytes. */
   cut: { line: number; length: number }[];
   /**
@@ -82,6 +98,8 @@ const CRLF = Buffer.of(CR, LF);
 const BOM = [0xef, 0xbb, 0xbf];
 /** Bytes of the first line that make a batch's head. */
 const HEAD_BYTES = 1024;
+/** Bytes by which the end of a batch is told from others. */
+const ENDING_BYTES = 1024;
 
 /**
  * Cuts a source into batches at line ends. A byte order mark at its start is
@@ -100,10 +118,12 @@ export async function* cutBatches(
   lookup: Lookup = async function* () {},
   claim: ClaimPlace = async () => true,
 ): AsyncGenerator<Batch> {
-  const input = new Input(chunks, options.batchBytes, options.flushMs);
+  const { batchBytes, flushMs, maxLine, live, from = { line: 1, unfinished: false } } = options;
+  const input = new Input(chunks, batchBytes, flushMs, live);
   try {
-    await input.skip(BOM);
-    yield* chained(input, root, options.maxLine, { lookup, claim });
+    if (from.line === 1) await input.skip(BOM);
+    if (from.unfinished) await input.skipLineEnding();
+    yield* chained(input, root, { maxLine, line: from.line }, { lookup, claim });
   } finally {
     await input.close();
   }
@@ -112,11 +132,11 @@ export async function* cutBatches(
 async function* chained(
   input: Input,
   root: string,
-  maxLine: number,
+  { maxLine, line }: { maxLine: number; line: number },
   { lookup, claim }: { lookup: Lookup; claim: ClaimPlace },
 ): AsyncGenerator<Batch> {
   let previousKey = root;
-  let firstLine = 1;
+  let firstLine = line;
   // After a batch that is not known none is, but where another run was there first.
   let mayBeKnown = true;
   for (;;) {
@@ -128,7 +148,8 @@ async function* chained(
       if (mayBeKnown) found = await recognise(input, previousKey, lookup(previousKey, head));
       claimed = found.known?.committed === true || (await claim(previousKey, head, mayBeKnown));
     }
-    const batch = { ...(await nextBatch(input, { previousKey, firstLine, maxLine }, found)), head };
+    const cut = await nextBatch(input, { previousKey, firstLine, maxLine }, found);
+    const batch = { ...cut, head, end: input.position, ending: input.ending(ENDING_BYTES) };
     mayBeKnown = batch.known !== undefined;
     firstLine += batch.sourceLines;
     previousKey = batch.key;
@@ -142,7 +163,7 @@ async function nextBatch(
   input: Input,
   { previousKey, firstLine, maxLine }: { previousKey: string; firstLine: number; maxLine: number },
   { known, candidates }: Found,
-): Promise<Omit<Batch, 'head'>> {
+): Promise<Omit<Batch, 'head' | 'end' | 'ending'>> {
   const offered = known ? input.take(known.bytes) : await input.lines();
   const whole = known !== undefined || offered[offered.length - 1] === LF || input.ended;
   const scanned = whole ? scanLines(offered, firstLine, maxLine, known) : undefined;

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { InfrasageError } from '../errors.ts';
 import { batchId } from '../store/batch-id.ts';
+import { Pool } from '../store/pool.ts';
 import type { LineOptions, Store } from '../store/store.ts';
 import { type Attempt, completeBatch } from './again.ts';
 import { type Batch, type ClaimPlace, cutBatches } from './batch.ts';
@@ -59,6 +60,13 @@ export interface IngestDeps {
    * claim of its place is the caller's from then on; without this, it is released, and the attempt left to recovery.
    */
   onUnsettled?: (entry: LedgerEntry, held: Claim) => void;
+  /** Places for batches under way, where several runs have them in common; without it, as many as the store takes. */
+  slots?: Pool<true>;
+}
+
+/** Places for as many batches under way as a store takes. */
+export function slotsOf({ parallelism }: Store): Pool<true> {
+  return new Pool(parallelism, async () => true as const);
 }
 
 /**
@@ -101,6 +109,7 @@ class Run {
   readonly #options: IngestOptions;
   readonly #deps: IngestDeps;
   readonly #started = performance.now();
+  readonly #slots: Pool<true>;
   readonly #underWay = new Set<Promise<void>>();
   readonly #known: KnownBatches;
   /** The claim of the batch that is being cut; a dry run claims nothing. */
@@ -122,6 +131,7 @@ class Run {
   constructor(options: IngestOptions, deps: IngestDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#slots = deps.slots ?? slotsOf(deps.store);
     this.#known = new KnownBatches(options.dryRun ? undefined : deps.store);
   }
 
@@ -130,9 +140,15 @@ class Run {
     const { stop } = this.#deps;
     const root = source.root ?? rootKey(this.#options);
     const { lookup } = this.#known;
-    for await (const batch of cutBatches(source.read(stop), root, this.#options, lookup, this.#claimPlace)) {
-      if (stop?.aborted && (!source.once || batch.unfinished)) return;
+    const options = {
+      ...this.#options,
+      ...(source.live && { live: true }),
+      ...(source.from && { from: source.from }),
+    };
+    for await (const batch of cutBatches(source.read(stop), root, options, lookup, this.#claimPlace)) {
+      if (stop?.aborted && (batch.unfinished || !(source.once || source.live))) return;
       this.#deps.onBatch?.(batch);
+      await source.onTake?.(batch);
       if (batch.known?.committed) await this.#skip(batch);
       else await this.#start(source, batch);
       if (this.#failure !== undefined) throw this.#failure;
@@ -174,7 +190,7 @@ class Run {
   }
 
   /** Spools a batch and writes it in the background, no more at once than the store takes. */
-  async #start(source: Source, { pieces, known, ...batch }: Batch): Promise<void> {
+  async #start(source: Source, { pieces, known, end, ending, ...batch }: Batch): Promise<void> {
     const { store, now } = this.#deps;
     const attempt = (known?.attempt ?? 0) + 1;
     const wanted: LedgerEntry = {
@@ -190,10 +206,16 @@ class Run {
       receivedAt: now(),
     };
     const path = await spool(store.spoolDir, wanted, pieces);
-    while (this.#underWay.size >= store.parallelism) await Promise.race(this.#underWay);
-    if (this.#failure !== undefined) return rm(path, { force: true });
+    const slot = await this.#slots.take();
+    const free = () => this.#slots.give(slot);
+    if (this.#failure !== undefined) return rm(path, { force: true }).finally(free);
     const held = this.#claim;
-    if (held) await this.#intend(held, wanted);
+    if (held) {
+      await this.#intend(held, wanted).catch((error: unknown) => {
+        free();
+        throw error;
+      });
+    }
     const written: Attempt = { entry: wanted, path };
     const totals = held ? completeBatch(store, held, written, now) : this.#judge(wanted, path);
     this.#claim = undefined;
@@ -214,6 +236,7 @@ class Run {
       })
       .finally(async () => {
         this.#writing.delete(batch.key);
+        free();
         if (held) await (lost ? this.#giveUp(written.entry, held) : held.release());
         this.#underWay.delete(writing);
       });
@@ -269,9 +292,7 @@ class Run {
       skipped: this.#skipped,
       bytes_received: bytesReceived,
       bytes_ingested: bytesIngested,
-      errors: Object.fromEntries(
-        Object.entries(errors).sort(([a, m], [b, n]) => (n > m ? 1 : n < m ? -1 : a < b ? -1 : 1)),
-      ),
+      errors: byCount(errors),
       elapsed_ms: Math.round(performance.now() - this.#started),
     };
   }
@@ -284,6 +305,30 @@ class Run {
       return 'nothing is ingested for certain, and what was begun is settled by the next command';
     return `${done} lines before that are ingested and safe, and the same command goes on after them`;
   }
+}
+
+function byCount(errors: Record<string, bigint>): Record<string, bigint> {
+  return Object.fromEntries(
+    Object.entries(errors).sort(([a, m], [b, n]) => (n > m ? 1 : n < m ? -1 : a < b ? -1 : 1)),
+  );
+}
+
+/** The summaries of several runs as one; elapsed_ms is that of the longest. */
+export function together(summaries: readonly IngestSummary[]): IngestSummary {
+  const sum = (of: (summary: IngestSummary) => bigint) => summaries.reduce((all, one) => all + of(one), 0n);
+  const codes = new Set(summaries.flatMap(({ errors }) => Object.keys(errors)));
+  return {
+    lines: sum(({ lines }) => lines),
+    accepted: sum(({ accepted }) => accepted),
+    rejected: sum(({ rejected }) => rejected),
+    skipped: sum(({ skipped }) => skipped),
+    bytes_received: sum(({ bytes_received }) => bytes_received),
+    bytes_ingested: sum(({ bytes_ingested }) => bytes_ingested),
+    errors: byCount(
+      Object.fromEntries([...codes].map((code) => [code, sum(({ errors }) => errors[code] ?? 0n)])),
+    ),
+    elapsed_ms: Math.max(0, ...summaries.map(({ elapsed_ms }) => elapsed_ms)),
+  };
 }
 
 function lineOptions({

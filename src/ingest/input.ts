@@ -14,9 +14,13 @@ export const MAX_BUFFER = 64_000_000;
 export class Input {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #flushMs: number;
+  /** Whether the source may pause for ever: then nothing waits for more of it than a line. */
+  readonly #live: boolean;
   /** Most bytes that lines() hands out; the buffer may have grown beyond. */
   readonly #size: number;
   #buffer: Buffer;
+  /** Where in the source the buffer starts. */
+  #passed = 0;
   /** Places in the buffer: where what is offered starts, where what was handed out of it ends, and where the bytes end. */
   #start = 0;
   #taken = 0;
@@ -35,9 +39,11 @@ export class Input {
   /**
    * @param size bytes of the buffer, and most of what lines() gives
    * @param flushMs how long lines are held back for more, from their first byte on. Milliseconds
+   * @param live whether peek() takes for all there is what has not grown for so long
    */
-  constructor(chunks: AsyncIterable<Uint8Array>, size: number, flushMs: number) {
+  constructor(chunks: AsyncIterable<Uint8Array>, size: number, flushMs: number, live = false) {
     this.#chunks = chunks[Symbol.asyncIterator]();
+    this.#live = live;
     this.#flushMs = flushMs;
     this.#size = size;
     this.#buffer = Buffer.allocUnsafeSlow(size);
@@ -48,9 +54,20 @@ export class Input {
     return this.#drained && !this.#failure && this.#rest.length === 0 && this.#taken === this.#end;
   }
 
+  /** Bytes of the source up to the end of what was handed out. */
+  get position(): number {
+    return this.#passed + this.#taken;
+  }
+
+  /** A copy of the end of what was last handed out, at most this many bytes. */
+  ending(length: number): Uint8Array {
+    return Uint8Array.from(this.#buffer.subarray(Math.max(this.#start, this.#taken - length), this.#taken));
+  }
+
   /** Drops these bytes where the source starts with them. */
   async skip(mark: readonly number[]): Promise<void> {
-    await this.#have(mark.length);
+    const maybe = () => this.#offered(this.#filled).every((byte, i) => byte === mark[i]);
+    while (this.#filled < mark.length && maybe() && (await this.#fill())) {}
     if (this.#filled >= mark.length && mark.every((byte, i) => this.#buffer[i] === byte))
       this.take(mark.length);
   }
@@ -88,7 +105,8 @@ export class Input {
   /** The bytes that come next, this many; undefined where the source has fewer, or for more than MAX_BUFFER. */
   async peek(length: number): Promise<Uint8Array | undefined> {
     if (length > MAX_BUFFER) return undefined;
-    return (await this.#have(length)) ? this.#offered(length) : undefined;
+    const there = this.#live ? this.#haveBeforeAPause(length) : this.#have(length);
+    return (await there) ? this.#offered(length) : undefined;
   }
 
   /** Takes this many bytes, which peek() has shown, or lines() as the start of what it gave. */
@@ -164,12 +182,27 @@ export class Input {
     return this.#filled >= length;
   }
 
+  /** The same; false also where nothing has come for flushMs. */
+  async #haveBeforeAPause(length: number): Promise<boolean> {
+    this.#makeRoom(length);
+    while (this.#filled < length) {
+      const before = this.#filled;
+      const pause = new Deadline(this.#flushMs);
+      pause.start();
+      const more = await this.#fill(pause);
+      pause.clear();
+      if (!more || this.#filled === before) return false;
+    }
+    return true;
+  }
+
   /** Sees to it that this many bytes fit in the buffer from where what is offered starts. */
   #makeRoom(length: number): void {
     if (this.#start + length <= this.#buffer.length) return;
     const roomy = length <= this.#buffer.length ? this.#buffer : Buffer.allocUnsafeSlow(length);
     this.#buffer.copy(roomy, 0, this.#start, this.#end);
     this.#buffer = roomy;
+    this.#passed += this.#start;
     this.#taken -= this.#start;
     this.#end -= this.#start;
     this.#start = 0;

@@ -138,6 +138,23 @@ export async function knownBatches(store: Store, previousKey: string, head: stri
   );
 }
 
+/** Which of these keys are of committed batches. */
+export async function committedKeys(
+  store: Store,
+  batches: readonly Pick<Batch, 'key' | 'previousKey'>[],
+): Promise<Set<string>> {
+  const rows = await store.query(
+    `SELECT DISTINCT key FROM {{db}}.infrasage_ingest_batches
+    WHERE previous_key IN {previous_keys:Array(String)} AND key IN {keys:Array(String)} AND state = 'committed'`,
+    z.object({ key: z.string() }),
+    {
+      previous_keys: batches.map(({ previousKey }) => previousKey),
+      keys: batches.map(({ key }) => key),
+    },
+  );
+  return new Set(rows.map(({ key }) => key));
+}
+
 /**
  * The committed batches that are likely to come after a committed one: those
  * that were received since, of the same source first. Of each place in a chain

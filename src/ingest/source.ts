@@ -1,8 +1,9 @@
-import { accessSync, constants, createReadStream, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { InfrasageError } from '../errors.ts';
+import type { Batch, InputStart } from './batch.ts';
 import { isZstd, MAGIC_BYTES, UnexpectedEnd, unzstd } from './zstd.ts';
 
 /** One input: a file or standard input. */
@@ -15,9 +16,21 @@ export interface Source {
   once: boolean;
   /** What its first batch is chained on; without it, what its options give, so that the same input is recognised. */
   root?: string;
+  /** Where it starts, where it goes on after what was read of it before; root is the key of that. */
+  from?: InputStart;
+  /** Whether it goes on until it is stopped: then all whole lines that were read are ingested, also of what can be read again. */
+  live?: boolean;
+  /** Waited for before a batch of it is taken. */
+  onTake?(batch: TakenBatch): Promise<void>;
   /** The tenant that its lines are bound to; without it, or null, they are bound to none. */
   boundTo?: string | null;
 }
+
+/** What is known of a batch before it is written. */
+export type TakenBatch = Pick<
+  Batch,
+  'key' | 'previousKey' | 'firstLine' | 'sourceLines' | 'unfinished' | 'end' | 'ending'
+>;
 
 const CHUNK = 1 << 20;
 
@@ -48,6 +61,21 @@ export function fileSource(path: string): Source {
   };
 }
 
+/**
+ * Whether a file is compressed, by how it starts.
+ * @param path of a regular file, or its descriptor
+ */
+export function startsCompressed(path: string | number): boolean {
+  const file = typeof path === 'number' ? path : openSync(path, 'r');
+  try {
+    const start = Buffer.alloc(MAGIC_BYTES);
+    const length = readSync(file, start, 0, start.length, 0);
+    return decompressor(start.subarray(0, length)) !== undefined;
+  } finally {
+    if (file !== path) closeSync(file);
+  }
+}
+
 /** How bytes are compressed, told by how they start: gzip (also of several members) and zstd (also of several frames). */
 function decompressor(
   start: Uint8Array,
@@ -69,16 +97,29 @@ async function* readFile(path: string): AsyncGenerator<Uint8Array> {
   try {
     const file = await open(path);
     try {
-      const start = Buffer.alloc(MAGIC_BYTES);
-      const { bytesRead } = await file.read(start, 0, start.length, 0);
-      const decompress = decompressor(start.subarray(0, bytesRead));
-      if (decompress) yield* decompress(createReadStream(path, { highWaterMark: CHUNK }));
-      else yield* plainChunks(file);
+      yield* readOpen(file, path);
     } finally {
       await file.close();
     }
   } catch (error) {
     throw readFailure(error, path);
+  }
+}
+
+/**
+ * The bytes of a file that is open, from its start, decompressed. A chunk is valid until the next is asked for.
+ * @param name for messages
+ * @throws InfrasageError (exit 3) where it cannot be read to its end
+ */
+export async function* readOpen(file: FileHandle, name: string): AsyncGenerator<Uint8Array> {
+  try {
+    const start = Buffer.alloc(MAGIC_BYTES);
+    const { bytesRead } = await file.read(start, 0, start.length, 0);
+    const decompress = decompressor(start.subarray(0, bytesRead));
+    if (!decompress) yield* plainChunks(file);
+    else yield* decompress(file.createReadStream({ start: 0, highWaterMark: CHUNK, autoClose: false }));
+  } catch (error) {
+    throw readFailure(error, name);
   }
 }
 
