@@ -116,6 +116,30 @@ export class Context {
     return store;
   }
 
+  /**
+   * The same for a command that stays: where no other process shares the data directory, every other command can use
+   * it through this one until close().
+   */
+  async storeToKeepWriting(): Promise<Store> {
+    const { clickhouse, dataDir, database } = this.config;
+    if (clickhouse) return this.storeToWrite();
+    const [{ isEmbedded, openStore }, { shareStore }] = await Promise.all([
+      import('./store/open.ts'),
+      import('./store/socket-server.ts'),
+    ]);
+    const store = await openStore({
+      dataDir,
+      database,
+      command: this.#command,
+      create: true,
+      shares: true,
+    });
+    this.#store = store;
+    if (isEmbedded(store)) this.#sharing = await shareStore(store, { dataDir });
+    await this.#settle(store);
+    return store;
+  }
+
   async #settleToRead(store: Store): Promise<void> {
     try {
       await this.#settle(store);

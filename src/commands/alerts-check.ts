@@ -81,12 +81,14 @@ const BEGIN_MS = 3_000;
 
 const NOTHING = 'No alert has fired.';
 
-function firedLines({ fired }: CheckResult): string[] {
+/** What has fired, a line each. */
+export function firedLines({ fired }: Pick<CheckResult, 'fired'>): string[] {
   if (fired.length === 0) return [NOTHING];
   return fired.map((firing) => `Alert: ${headline(firing)}: ${details(firing)}`);
 }
 
-function waitingLines({ waiting, attempts }: Deliveries): string[] {
+/** What could not be sent. */
+export function waitingLines({ waiting, attempts }: Deliveries): string[] {
   const failed = attempts.find(({ outcome }) => outcome === 'failed');
   return [
     ...attempts

@@ -4,6 +4,7 @@ import { EVENT_TYPES } from '../ingest/contract.ts';
 import { BATCH_BYTES, type IngestSummary, ingest as ingestSources } from '../ingest/ingest.ts';
 import { MAX_BUFFER } from '../ingest/input.ts';
 import { fileSource, type Source, stdinSource } from '../ingest/source.ts';
+import type { Io } from '../io.ts';
 import { parseSpan } from '../period.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
@@ -11,6 +12,7 @@ import { tenantId } from '../settings/table.ts';
 import type { Store } from '../store/store.ts';
 import { checkAfterIngest } from './alerts-check.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
+import { followInputs } from './ingest-follow.ts';
 import { onInterrupt } from './interrupt.ts';
 import { maxLine } from './max-line.ts';
 import { ingestProgress } from './progress.ts';
@@ -34,6 +36,7 @@ const optionsSchema = z.object({
   strictExit: z.boolean().default(false),
   alerts: z.boolean().default(true),
   flushInterval: z.string().optional(),
+  follow: z.boolean().default(false),
 });
 
 export const configure: CommandModule['configure'] = (command, act) => {
@@ -50,7 +53,11 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option('--dry-run', 'validate and report, write nothing')
     .option('--allow-duplicates', 'ingest again what was ingested before')
     .option('--strict-exit', 'exit 1 where lines were rejected')
-    .option('--no-alerts', 'do not evaluate the alerts afterwards')
+    .option(
+      '--follow',
+      'go on with what is added to the files, under rotation too, or with a stream, until Ctrl-C',
+    )
+    .option('--no-alerts', 'do not evaluate the alerts afterwards, nor while following')
     .option(
       '--batch-bytes <bytes>',
       'input written at once, default 32000000; less needs less memory and is slower',
@@ -61,6 +68,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage ingest monday.ndjson.gz tuesday.ndjson.zst',
     'infrasage ingest --tenant acme-corp --default-type log app.ndjson',
     'infrasage ingest --dry-run --strict-exit events.ndjson',
+    'infrasage ingest --follow /var/log/app/events.ndjson',
   ]);
   act<Record<string, unknown>, [string[]]>(command, async (context, given, files) => {
     const parsed = optionsSchema.safeParse(given);
@@ -72,7 +80,11 @@ export const configure: CommandModule['configure'] = (command, act) => {
         'a batch holds at least one line and its ending',
       );
     }
-    const sources = inputs(files, context.io.stdin);
+    if (options.follow && options.dryRun) {
+      throw usageError('--dry-run does not go with --follow', 'try out a copy of the file');
+    }
+    const names = inputs(files, context.io.stdin);
+    const sources = options.follow ? [] : names.map((name) => sourceOf(name, context.io.stdin));
     const tenant = context.config.tenant === undefined ? null : tenantId.parse(context.config.tenant);
     const settings = {
       tenant,
@@ -87,30 +99,36 @@ export const configure: CommandModule['configure'] = (command, act) => {
       allowDuplicates: options.allowDuplicates,
       flushMs: flushInterval(options.flushInterval),
     };
-    const progress = ingestProgress(context, files);
+    const progress = ingestProgress(context, options.follow ? [] : files);
     const interrupt = onInterrupt(() =>
       context.say('finishing the batches under way; once more ends at once'),
     );
+    const { signal: stop } = interrupt;
     const run = (store: Store) =>
       ingestSources(sources, settings, {
         store,
         now: context.io.now,
-        stop: interrupt.signal,
+        stop,
         onProgress: progress.update,
       });
+    const { alerts } = options;
     let summary: IngestSummary;
     try {
       // Validation needs the engine but none of its data: a dry run touches no data directory, and no table.
-      summary = options.dryRun
-        ? await withTemporaryStore(context, run)
-        : await run(await context.storeToWrite());
+      if (options.dryRun) summary = await withTemporaryStore(context, run);
+      else if (!options.follow) summary = await run(await context.storeToWrite());
+      else {
+        const { update: onProgress } = progress;
+        summary = await followInputs(context, names, settings, { alerts, stop, onProgress });
+      }
     } finally {
       progress.stop();
       interrupt.dispose();
     }
     await context.print(summaryReport(summary, options.dryRun));
-    if (options.alerts && !options.dryRun && !interrupt.signal.aborted) await checkAfterIngest(context);
-    if (interrupt.signal.aborted) {
+    const interrupted = stop.aborted && !options.follow;
+    if (alerts && !options.dryRun && !interrupted) await checkAfterIngest(context);
+    if (interrupted) {
       throw new InfrasageError('interrupted', {
         kept: 'what the summary counts is ingested and safe',
         hint: 'run the same command again to go on where it stopped',
@@ -120,10 +138,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
   });
 };
 
-function inputs(
-  files: readonly string[],
-  stdin: Parameters<typeof stdinSource>[0] & { isTTY?: boolean },
-): Source[] {
+function inputs(files: readonly string[], stdin: Io['stdin']): readonly string[] {
   const names = files.length === 0 ? ['-'] : files;
   if (names.filter((name) => name === '-').length > 1)
     throw usageError('standard input (-) can be read only once');
@@ -133,7 +148,11 @@ function inputs(
       'name files, or send events on standard input: infrasage ingest < events.ndjson',
     );
   }
-  return names.map((name) => (name === '-' ? stdinSource(stdin) : fileSource(name)));
+  return names;
+}
+
+function sourceOf(name: string, stdin: Io['stdin']): Source {
+  return name === '-' ? stdinSource(stdin) : fileSource(name);
 }
 
 function flushInterval(text: string | undefined): number {

@@ -79,6 +79,13 @@ interface Opening {
   create?: boolean;
   schema?: boolean;
   brief?: boolean;
+  /** Whether this process is going to share the store, where no other does. */
+  shares?: boolean;
+}
+
+/** Whether a store has its engine in this process, and so can be shared. */
+export function isEmbedded(store: Store): store is EmbeddedStore {
+  return 'forDatabase' in store;
 }
 
 /** The store, or who has it and is going to share it or has just ceased to. */

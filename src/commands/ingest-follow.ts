@@ -1,0 +1,53 @@
+import { watchAlerts } from '../alerts/watch.ts';
+import type { Context } from '../context.ts';
+import { type FollowDeps, follow, followable } from '../ingest/follow/follow.ts';
+import type { IngestOptions, IngestSummary } from '../ingest/ingest.ts';
+import { stdinSource } from '../ingest/source.ts';
+import { prepareDirectory } from '../store/directory.ts';
+import { firedLines, waitingLines } from './alerts-check.ts';
+
+/**
+ * `ingest --follow`: until it is interrupted, or its streams have ended. The data directory is shared meanwhile, and
+ * the alerts are evaluated.
+ * @param names files, and - for standard input
+ * @throws InfrasageError (exit 3)
+ */
+export async function followInputs(
+  context: Context,
+  names: readonly string[],
+  options: IngestOptions,
+  { alerts, stop, onProgress }: { alerts: boolean } & Pick<FollowDeps, 'stop' | 'onProgress'>,
+): Promise<IngestSummary> {
+  const { io, config } = context;
+  const inputs = names.map((name) => (name === '-' ? stdinSource(io.stdin) : followable(name)));
+  const store = await context.storeToKeepWriting();
+  const folder = prepareDirectory(config.dataDir, 'follow');
+  const say = (text: string) => void context.say(text).catch(() => {});
+  const ended = new AbortController();
+  const watching = alerts
+    ? watchAlerts(store, await context.alertDeps(), {
+        stop: ended.signal,
+        onFired: (fired) => fired.length > 0 && firedLines({ fired }).forEach(say),
+        onSent: (sent) => waitingLines(sent).forEach(say),
+        onError: (error) => say(`the alerts could not be evaluated (${wordsOf(error)}); it is tried again`),
+      })
+    : undefined;
+  say(`following ${names.map((name) => (name === '-' ? 'standard input' : name)).join(', ')}; Ctrl-C stops`);
+  try {
+    return await follow(inputs, options, {
+      store,
+      now: io.now,
+      stop,
+      folder,
+      say,
+      ...(onProgress && { onProgress }),
+    });
+  } finally {
+    ended.abort();
+    await watching;
+  }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

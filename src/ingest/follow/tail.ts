@@ -1,0 +1,117 @@
+import type { FileHandle } from 'node:fs/promises';
+import type { Seen } from './seen.ts';
+import type { Ticker } from './ticker.ts';
+
+const CHUNK = 1 << 20;
+/** A file whose name has gone to another is taken for complete when it has not grown for so long, ms. */
+const QUIET_MS = 5_000;
+
+/**
+ * One open file that is read as it grows, whatever becomes of its name. It is asked how long it is again and again:
+ * that works on every file system, and what notifies of changes would have to be followed by the same question.
+ */
+export class Tail {
+  readonly #file: FileHandle;
+  readonly #ticker: Ticker;
+  readonly seen: Seen;
+  /** Device and inode. */
+  readonly id: string;
+  /** When it was last changed, as last seen, ms. */
+  modified: number;
+  /** Whether its name has gone: it is read until it is quiet. */
+  left: boolean;
+  /** Whether what was read is not there any more: the file was cut off, and may have grown again. */
+  truncated = false;
+  /** What it cannot be read any further for, such as a file system that has lost it. */
+  failure: unknown;
+  #changed: bigint | undefined;
+
+  constructor(
+    file: FileHandle,
+    { id, modified, left, seen }: { id: string; modified: number; left: boolean; seen: Seen },
+    ticker: Ticker,
+  ) {
+    this.#file = file;
+    this.id = id;
+    this.modified = modified;
+    this.left = left;
+    this.seen = seen;
+    this.#ticker = ticker;
+  }
+
+  /** Whether nothing more is to be had of it. */
+  get over(): boolean {
+    return this.truncated || this.failure !== undefined;
+  }
+
+  /**
+   * What is in it and what comes, until it is stopped, over, or left and quiet. A chunk is valid until the next is
+   * asked for.
+   */
+  async *read(stop: AbortSignal): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#chunks(stop);
+    } catch (error) {
+      this.failure = error;
+    }
+  }
+
+  async *#chunks(stop: AbortSignal): AsyncGenerator<Uint8Array> {
+    const buffer = Buffer.allocUnsafeSlow(CHUNK);
+    let since = performance.now();
+    while (!this.truncated) {
+      const chunk = await this.#more(buffer);
+      if (chunk) {
+        yield chunk;
+        since = performance.now();
+      } else {
+        if (stop.aborted || (this.left && performance.now() - since >= QUIET_MS)) return;
+        await this.#ticker.next();
+      }
+    }
+  }
+
+  /** What became of it since it was read to its end. */
+  async change(): Promise<'none' | 'grown' | 'gone'> {
+    try {
+      const { size, nlink } = await this.#file.stat();
+      if (size > this.seen.length) return 'grown';
+      return nlink === 0 ? 'gone' : 'none';
+    } catch {
+      return 'gone';
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+
+  /** What comes next; undefined where there is nothing yet, or what was read before is not there any more. */
+  async #more(buffer: Buffer): Promise<Uint8Array | undefined> {
+    const { size, mtimeNs } = await this.#file.stat({ bigint: true });
+    const { length } = this.seen;
+    const before = this.#changed;
+    if (size === BigInt(length) && mtimeNs === before) return undefined;
+    this.#changed = mtimeNs;
+    const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, length);
+    // Looked at afterwards: a file that is cut off and grows again between the two is not taken for the same.
+    const emptied = length === 0 && bytesRead === 0 && before !== undefined;
+    if (emptied || size < BigInt(length) || !(await this.#isTheSame())) {
+      this.truncated = true;
+      return undefined;
+    }
+    this.modified = Number(mtimeNs) / 1e6;
+    if (bytesRead === 0) return undefined;
+    const chunk = buffer.subarray(0, bytesRead);
+    this.seen.add(chunk);
+    return chunk;
+  }
+
+  /** Whether the bytes that were read last are still there. */
+  async #isTheSame(): Promise<boolean> {
+    const before = this.seen.ending();
+    const now = Buffer.alloc(before.length);
+    const { bytesRead } = await this.#file.read(now, 0, now.length, this.seen.length - before.length);
+    return bytesRead === before.length && now.equals(before);
+  }
+}
