@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signature } from '../src/alerts/channels/webhook.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
@@ -154,6 +155,17 @@ describe('docs/dead-letters.md', () => {
     const all = commandLines(text);
     expect(all.length).toBeGreaterThan(0);
     for (const line of all) expect(await run(line.replace(/ > .*/, ''))).toMatchObject({ status: 0 });
+  });
+});
+
+describe('docs/ingest.md', () => {
+  it('lists command lines that work as they stand', async () => {
+    const events = readFileSync(join(box.folder, 'events.ndjson'));
+    box.file('monday.ndjson', events.subarray(0, 10_000));
+    box.file('tuesday.ndjson.gz', gzipSync(events));
+    const all = commandLines(document('docs/ingest.md'));
+    expect(all.length).toBeGreaterThanOrEqual(6);
+    for (const line of all) expect(await run(line)).toMatchObject({ status: 0 });
   });
 });
 

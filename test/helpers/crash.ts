@@ -126,10 +126,10 @@ export async function expectVerified(box: Sandbox, env: Record<string, string> =
   expect(verified.status).toBe(0);
 }
 
-/** @param ask gives the rows of a statement */
-export async function expectFigures(
-  ask: <Row extends object>(statement: string) => Promise<Row[]>,
-  truth: Truth,
+/** The metering is this, by tenant, hour and type. */
+export async function expectMetered(
+  ask: Ask,
+  { byTenantTypeHour }: Pick<Truth, 'byTenantTypeHour'>,
   database = 'infrasage',
 ): Promise<void> {
   const metered = await ask<{ key: string; events: number; bytes: number }>(
@@ -141,7 +141,14 @@ export async function expectFigures(
     key,
     { events: Number(events), bytesReceived: Number(bytes) },
   ]);
-  expect(Object.fromEntries(found)).toEqual(truth.byTenantTypeHour);
+  expect(Object.fromEntries(found)).toEqual(byTenantTypeHour);
+}
+
+/** Gives the rows of a statement. */
+type Ask = <Row extends object>(statement: string) => Promise<Row[]>;
+
+export async function expectFigures(ask: Ask, truth: Truth, database = 'infrasage'): Promise<void> {
+  await expectMetered(ask, truth, database);
   const letters = await ask<{ line: number; error: string; base64: string }>(
     `SELECT line, error, base64Encode(raw) AS base64 FROM ${database}.infrasage_dlq ORDER BY line`,
   );

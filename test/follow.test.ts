@@ -1,0 +1,264 @@
+import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { z } from 'zod';
+import { connectShared } from '../src/store/socket-client.ts';
+import type { Store } from '../src/store/store.ts';
+import { type Running, type Sandbox, sandbox, until } from './helpers/cli.ts';
+import { withServer } from './helpers/clickhouse-server.ts';
+import { expectMetered, expectVerified, runSeed, seeded } from './helpers/crash.ts';
+import { withEngine } from './helpers/engine.ts';
+import { event, lines } from './helpers/events.ts';
+import { LogWriter } from './helpers/log-writer.ts';
+
+let box: Sandbox;
+let asking: Store | undefined;
+beforeEach(() => {
+  box = sandbox({ initialised: true });
+});
+afterEach(async () => {
+  await asking?.close().catch(() => {});
+  asking = undefined;
+  box.remove();
+});
+
+const FOLLOW = ['ingest', '--follow', '--flush-interval', '100', '--json'];
+
+interface Summary {
+  lines: number;
+  accepted: number;
+  rejected: number;
+  skipped: number;
+}
+
+/** Asks through the process that follows, as another command does, until it answers. */
+async function ask<T>(sql: string, row: z.ZodType<T>): Promise<T[]> {
+  for (;;) {
+    try {
+      asking ??= await connectShared({ dataDir: box.dataDir, database: 'infrasage' });
+      if (asking) return await asking.query(sql, row);
+    } catch {
+      // It was killed, or is starting.
+      await asking?.close().catch(() => {});
+      asking = undefined;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Lines that are stored: metered, or dead letters. */
+async function stored(): Promise<number> {
+  const [found] = await ask(
+    `SELECT (SELECT sum(event_count) FROM {{db}}.infrasage_usage_metering) + (SELECT count() FROM {{db}}.infrasage_dlq) AS n`,
+    z.object({ n: z.coerce.number() }),
+  );
+  return found?.n ?? 0;
+}
+
+/** Waits until so many lines are stored; more is an error. */
+async function untilStored(count: number): Promise<void> {
+  for (let found = await stored(); found !== count; found = await stored()) {
+    if (found > count) throw new Error(`${found} lines are stored, ${count} were written`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Ends a follower as Ctrl-C does. */
+async function stopped(running: Running, signal: NodeJS.Signals = 'SIGTERM'): Promise<Summary> {
+  running.child.kill(signal);
+  const { status, stdout, stderr } = await running.done;
+  expect({ status, stderr }).toMatchObject({ status: 0 });
+  return JSON.parse(stdout) as Summary;
+}
+
+/** The stored figures are those of the writer, and verify finds nothing. */
+async function expectWritten(writer: LogWriter): Promise<void> {
+  await expectVerified(box);
+  await withEngine(box.dataDir, async (sql) => {
+    await expectMetered(async (statement) => sql(statement), writer);
+    const letters = sql<{ raw: string }>('SELECT raw FROM infrasage.infrasage_dlq');
+    expect(letters.map(({ raw }) => raw).sort()).toEqual([...writer.rejected].sort());
+  });
+}
+
+it('is exact under every kind of rotation, and kills at random moments', async () => {
+  const seed = runSeed();
+  console.log(`follow test: seed ${seed} (INFRASAGE_SEED=${seed} repeats it)`);
+  const random = seeded(seed);
+  const writer = new LogWriter(join(box.folder, 'app.log'), random);
+  const chance = (share: number) => random() < share;
+  let running = box.start([...FOLLOW, writer.path]);
+  let kills = 0;
+  // What was rotated before it was ever followed is nobody's.
+  writer.write(1);
+  await untilStored(1);
+  for (let round = 0; round < 40; round++) {
+    writer.write(1 + Math.floor(random() * 40));
+    if (chance(0.3)) writer.writeHalf();
+    if (chance(0.3)) await new Promise((resolve) => setTimeout(resolve, random() * 300));
+    // Some of the file may have been read by now.
+    if (chance(0.5)) writer.write(3);
+    if (chance(0.2)) writer.rename();
+    if (chance(0.2)) writer.copyTruncate();
+    if (chance(0.3)) writer.compress();
+    if (chance(0.08)) {
+      writer.finishLine();
+      await untilStored(writer.lines);
+      if (chance(0.5)) writer.truncate();
+      else writer.recreate();
+    }
+    if (chance(0.15)) {
+      await new Promise((resolve) => setTimeout(resolve, random() * 1_500));
+      running.child.kill(chance(0.8) ? 'SIGKILL' : 'SIGTERM');
+      await running.done;
+      kills += 1;
+      // Some of it happens while nothing follows.
+      if (chance(0.5)) writer.write(5);
+      if (chance(0.4)) writer.rename();
+      if (chance(0.4)) writer.copyTruncate();
+      if (chance(0.4)) writer.compress();
+      running = box.start([...FOLLOW, writer.path]);
+    }
+  }
+  writer.finishLine();
+  await untilStored(writer.lines);
+  await stopped(running);
+  console.log(`follow test: ${writer.lines} lines, killed or stopped ${kills} times`);
+  await expectWritten(writer);
+}, 120_000);
+
+/** What a process has said so far. */
+function words(running: Running): () => string {
+  let said = '';
+  running.child.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  return () => said;
+}
+
+it('follows files that are not there yet, each on its own; goes on exactly where it stopped, and takes a rotated last line', async () => {
+  const [a, b] = [join(box.folder, 'a.log'), join(box.folder, 'b.log')];
+  const whole = event({ service_id: 'half' });
+  let running = box.start([...FOLLOW, a, b]);
+  const said = words(running);
+  await until(() => said().includes('waiting for'));
+  writeFileSync(a, lines(event(), event({ service_id: 'a2' })) + whole.slice(0, 40));
+  writeFileSync(b, lines(event({ service_id: 'b' })));
+  await untilStored(3);
+  // Another command sees it while it follows.
+  const usage = await box.json<{ total_events: number }>(['usage', '--since', '2020-01-01']);
+  expect(usage.total_events).toBe(3);
+  expect(await stopped(running, 'SIGINT')).toMatchObject({ lines: 3, accepted: 3, skipped: 0 });
+
+  appendFileSync(a, `${whole.slice(40)}\n`);
+  running = box.start([...FOLLOW, a, b]);
+  await untilStored(4);
+  running.child.kill('SIGKILL');
+  await running.done;
+  running = box.start([...FOLLOW, a, b]);
+  appendFileSync(b, event({ service_id: 'unfinished' }));
+  renameSync(b, `${b}.1`);
+  appendFileSync(b, lines(event({ service_id: 'next' })));
+  await untilStored(6);
+  // What is written to it later is taken too.
+  appendFileSync(`${b}.1`, `\n${lines(event({ service_id: 'late' }))}`);
+  await untilStored(7);
+  // It went on where it had stopped, without reading again what it had.
+  expect(await stopped(running)).toMatchObject({ lines: 3, accepted: 3, skipped: 0 });
+
+  // What is written down of it may be lost: then the ledger knows.
+  rmSync(join(box.dataDir, 'follow'), { recursive: true });
+  appendFileSync(a, lines(event({ service_id: 'a3' })));
+  running = box.start([...FOLLOW, a, b]);
+  await untilStored(8);
+  expect(await stopped(running)).toMatchObject({ accepted: 1, skipped: 4 });
+  expect((await box.run(['verify'])).status).toBe(0);
+  // A file that starts like a known one, and is shorter, is not waited for.
+  const c = box.file('c.log', lines(event()));
+  running = box.start([...FOLLOW, c]);
+  await untilStored(9);
+  await stopped(running);
+  // The ledger knows it for an ingest that does not follow, too.
+  expect(await box.json<Summary>(['ingest', a, `${b}.1`, b])).toMatchObject({ accepted: 0 });
+});
+
+it('takes a stream that does not end, until it does or is told to stop', async () => {
+  const running = box.start(FOLLOW);
+  running.stdin.write(lines(event(), 'no json') + event({ service_id: 'cut' }).slice(0, 30));
+  await untilStored(2);
+  expect(await stopped(running)).toMatchObject({ lines: 2, accepted: 1, rejected: 1 });
+  const next = box.start([...FOLLOW, '--strict-exit']);
+  next.stdin.write(lines('no json either'));
+  await untilStored(3);
+  next.stdin.end();
+  expect(await next.done).toMatchObject({ status: 1, stderr: expect.not.stringContaining('infrasage:') });
+});
+
+it('works on a ClickHouse server too', async () => {
+  await withServer({}, async (server) => {
+    const env = { INFRASAGE_CLICKHOUSE_URL: server.url };
+    const path = box.file('app.log', lines(event(), event({ service_id: 'b' })));
+    const untilMetered = async (count: number) => {
+      const sql = 'SELECT sum(event_count) AS n FROM infrasage.infrasage_usage_metering';
+      const metered = async () => Number((await server.sql<{ n: number }>(sql).catch(() => []))[0]?.n);
+      while ((await metered()) !== count) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    for (const [signal, count] of [
+      ['SIGKILL', 2],
+      ['SIGTERM', 4],
+    ] as const) {
+      const running = box.start([...FOLLOW, path], { env });
+      await untilMetered(count);
+      running.child.kill(signal);
+      await running.done;
+      renameSync(path, `${path}.1`);
+      writeFileSync(path, lines(event({ service_id: 'c' })));
+      appendFileSync(`${path}.1`, lines(event({ service_id: 'd' })));
+    }
+    expect((await box.run(['verify'], { env })).status).toBe(0);
+  });
+});
+
+it('keeps parts and memory bounded, and evaluates the alerts', async () => {
+  await box.json(['quota', 'set', '100', '--tenant', 'acme-corp']);
+  await box.json(['alerts', 'add', '50']);
+  const now = new Date().toISOString();
+  const path = join(box.folder, 'app.log');
+  const running = box.start(['ingest', '--follow', '--flush-interval', '10', path]);
+  const said = words(running);
+  const memory: number[] = [];
+  for (let i = 1; i <= 60; i++) {
+    appendFileSync(path, lines(event({ service_id: `s${i}`, timestamp: now })));
+    await untilStored(i);
+    memory.push(residentKb(running.pid));
+  }
+  const parts = await ask(
+    `SELECT table, count() AS n FROM system.parts
+    WHERE active AND database = 'infrasage' AND table NOT LIKE '%migrations' GROUP BY table`,
+    z.object({ table: z.string(), n: z.coerce.number() }),
+  );
+  // 60 batches and 120 rows of the ledger; merging goes on in the background, by 16 at a time.
+  expect(Math.max(...parts.map(({ n }) => n))).toBeLessThan(32);
+  const [early = 0, late = 0] = [memory[30], memory.at(-1)];
+  expect(late / early).toBeLessThan(1.15);
+  await until(() => said().includes('Alert: acme-corp'));
+  running.child.kill('SIGTERM');
+  expect((await running.done).status).toBe(0);
+});
+
+/** Resident memory of a process, KiB. */
+function residentKb(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
+it.each([
+  { args: ['--dry-run'], words: '--dry-run does not go with --follow', status: 2 },
+  { args: ['.'], words: '. is a directory', status: 3 },
+  { args: ['app.log.gz'], words: 'app.log.gz is compressed', status: 3 },
+])('refuses $args in words', async ({ args, words, status }) => {
+  box.file('app.log.gz', gzipSync('{}'));
+  const result = await box.run(['ingest', '--follow', ...args]);
+  expect(result.status).toBe(status);
+  expect(result.stderr).toContain(words);
+});
