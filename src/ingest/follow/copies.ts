@@ -25,6 +25,8 @@ export interface Entry {
   /** When it was last changed, ms. */
   modified: number;
   compressed: boolean;
+  /** Whether its name is one that rotation gives: app.log.1, app.log-20260410.gz, app-2026-04-10.log for app.log. */
+  rotated: boolean;
 }
 
 /** How a file that may be a copy of a known one compares with it. */
@@ -43,8 +45,17 @@ const ROTATED = /^[._-](\d[\dTZ:._-]*|old|bak)$/;
 /**
  * The regular files beside a followed one whose names begin like its name, oldest first, of the same time plain ones
  * first. Of one that is being compressed, only the plain file: the other is not whole.
+ * @param paths of the followed one: its name, and where that is a link, what it leads to
  */
-export async function beside(path: string): Promise<Entry[]> {
+export async function beside(paths: Iterable<string>): Promise<Entry[]> {
+  const found = new Map<string, Entry>();
+  for (const path of paths) for (const entry of await besideOne(path)) found.set(entry.id, entry);
+  return [...found.values()].sort(
+    (a, b) => a.modified - b.modified || Number(a.compressed) - Number(b.compressed),
+  );
+}
+
+async function besideOne(path: string): Promise<Entry[]> {
   const folder = dirname(path);
   const { name } = parse(path);
   const names = new Set(await readdir(folder).catch(() => []));
@@ -53,9 +64,9 @@ export async function beside(path: string): Promise<Entry[]> {
     if (!one.startsWith(name) || one === basename(path)) continue;
     if (COMPRESSED.test(one) && names.has(one.replace(COMPRESSED, ''))) continue;
     const entry = await entryOf(join(folder, one));
-    if (entry) found.push(entry);
+    if (entry) found.push({ ...entry, rotated: isRotated(one, basename(path)) });
   }
-  return found.sort((a, b) => a.modified - b.modified || Number(a.compressed) - Number(b.compressed));
+  return found;
 }
 
 /** A regular file; undefined where there is none. */
@@ -73,11 +84,11 @@ export function asEntry(path: string, found: BigIntStats): Entry {
     size: Number(size),
     modified: Number(mtimeNs) / 1e6,
     compressed: COMPRESSED.test(path),
+    rotated: false,
   };
 }
 
-/** Whether a name is one that rotation gives: app.log.1, app.log-20260410.gz, app-2026-04-10.log for app.log. */
-export function isRotated(name: string, of: string): boolean {
+function isRotated(name: string, of: string): boolean {
   const plain = name.replace(COMPRESSED, '');
   if (plain.startsWith(of)) return ROTATED.test(plain.slice(of.length));
   const { name: stem, ext } = parse(of);

@@ -41,7 +41,9 @@ export async function follow(
   options: IngestOptions,
   { stop, folder, say, ...deps }: FollowDeps,
 ): Promise<IngestSummary> {
-  const paths = [...new Set(inputs.filter((input) => typeof input === 'string'))];
+  const paths = new Map(
+    inputs.filter((input) => typeof input === 'string').map((path) => [resolve(path), path]),
+  );
   const streams = inputs.filter((input) => typeof input !== 'string');
   const halt = new AbortController();
   const ending = AbortSignal.any([stop, halt.signal]);
@@ -58,8 +60,8 @@ export async function follow(
   const ticker = new Ticker(LOOK_MS, ending);
   const { allowDuplicates, batchBytes: _, flushMs: __, dryRun: ___, ...decisive } = options;
   const identity = JSON.stringify([deps.store.spoolDir, allowDuplicates, decisive]);
-  const following = paths.map(async (path) => {
-    const positions = await Positions.of(resolve(path), { folder, identity });
+  const following = [...paths].map(async ([resolved, path]) => {
+    const positions = await Positions.of(resolved, { folder, identity });
     const of = {
       store: deps.store,
       ticker,

@@ -1,19 +1,10 @@
-import { type FileHandle, open, stat } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import pLimit from 'p-limit';
+import { InfrasageError } from '../../errors.ts';
 import type { Store } from '../../store/store.ts';
 import { type Source, startsCompressed, type TakenBatch } from '../source.ts';
-import {
-  asEntry,
-  beside,
-  compare,
-  type Entry,
-  entryOf,
-  isRotated,
-  type Known,
-  openAs,
-  restOf,
-} from './copies.ts';
+import { asEntry, beside, compare, type Entry, entryOf, type Known, openAs, restOf } from './copies.ts';
 import { fingerprintOf, type Generation, HEAD_BYTES, type Positions } from './positions.ts';
 import { Seen } from './seen.ts';
 import { Tail } from './tail.ts';
@@ -56,6 +47,8 @@ interface Opened {
  */
 export class FollowedFile {
   readonly #path: string;
+  /** Its name, and what it leads to where it is a link. */
+  readonly #paths: Set<string>;
   readonly #positions: Positions;
   readonly #deps: FollowedDeps;
   readonly #opened = new Set<Opened>();
@@ -73,6 +66,7 @@ export class FollowedFile {
 
   constructor(path: string, positions: Positions, deps: FollowedDeps) {
     this.#path = path;
+    this.#paths = new Set([resolve(path)]);
     this.#positions = positions;
     this.#deps = deps;
   }
@@ -95,11 +89,12 @@ export class FollowedFile {
 
   /** Goes on with the generations that are written down, wherever they are now. */
   async #resume(): Promise<void> {
+    await this.#followLink();
     const since = await this.#positions.settle(this.#deps.store);
     const taken = new Set<string>();
     for (const generation of this.#positions.generations.toReversed()) {
       const own = await entryOf(this.#path);
-      const entries = [...(own ? [own] : []), ...(await beside(this.#path))].filter(
+      const entries = [...(own ? [own] : []), ...(await beside(this.#paths))].filter(
         ({ id }) => !taken.has(id),
       );
       const found = await this.#goOn(generation, entries);
@@ -187,6 +182,7 @@ export class FollowedFile {
       // A named pipe would be waited for.
       if (!(await stat(this.#path)).isFile()) throw new Error('it is not a regular file');
       file = await open(this.#path);
+      await this.#followLink();
       const entry = await entryAt(file, this.#path);
       if (startsCompressed(file.fd))
         throw new Error('it is compressed; infrasage ingest without --follow takes it');
@@ -197,6 +193,11 @@ export class FollowedFile {
       this.#waitFor(error);
       return undefined;
     }
+  }
+
+  async #followLink(): Promise<void> {
+    const path = await realpath(this.#path).catch(() => undefined);
+    if (path) this.#paths.add(path);
   }
 
   #waitFor(error: unknown): void {
@@ -218,8 +219,8 @@ export class FollowedFile {
   }
 
   async #takeOthers(since: number): Promise<void> {
-    for (const entry of await beside(this.#path)) {
-      if (entry.modified < since || !isRotated(basename(entry.path), basename(this.#path))) continue;
+    for (const entry of await beside(this.#paths)) {
+      if (entry.modified < since || !entry.rotated) continue;
       // Where it was cut off after it was opened, its tail will find that out.
       if (this.#known.has(entry.version) || this.#isOpen(entry)) continue;
       const file = await openAs(entry);
@@ -288,7 +289,6 @@ export class FollowedFile {
     opened.running = true;
     this.#run(generation, tail.seen, this.#bytesOf(opened), () => {
       opened.running = false;
-      return tail.failure === undefined;
     });
   }
 
@@ -303,48 +303,38 @@ export class FollowedFile {
       yield* this.#restOfCutOff(tail);
       await this.#discover(tail.modified);
     }
-    if (tail.failure !== undefined) this.#deps.say(`${this.#path} cannot be read: ${wordsOf(tail.failure)}`);
   }
 
   /** Ingests what a compressed file has beyond what was taken of its generation. */
   #ingestRest(generation: Generation, file: FileHandle, { path }: Entry): void {
     const length = generation.marks.at(-1)?.offset ?? 0;
     const seen = new Seen({ length, head: Buffer.alloc(0), recent: Buffer.alloc(0) });
-    let whole = true;
-    const { say } = this.#deps;
-    const bytes = async function* () {
-      try {
-        for await (const chunk of restOf(file, path, length)) {
-          seen.add(chunk);
-          yield chunk;
-        }
-      } catch (error) {
-        whole = false;
-        say(wordsOf(error));
-      } finally {
-        await file.close();
-      }
-    };
-    this.#run(generation, seen, bytes(), () => whole);
+    this.#run(generation, seen, this.#restFrom(file, path, seen), () => void file.close().catch(() => {}));
+  }
+
+  /** What an open file has after what was seen of it. */
+  async *#restFrom(file: FileHandle, path: string, seen: Seen): AsyncGenerator<Uint8Array> {
+    for await (const chunk of restOf(file, path, seen.length)) {
+      if (this.#deps.stop.aborted) return;
+      seen.add(chunk);
+      yield chunk;
+    }
   }
 
   /** What is left of a file that was cut off, from the copy that was made of it before, if there is one. */
   async *#restOfCutOff({ seen }: Tail): AsyncGenerator<Uint8Array> {
     const known = seenBy(seen);
-    // Looked for twice: the copy may have been compressed between the two looks of one try.
-    for (let tries = 0; known && tries < 2; tries++) {
-      for (const entry of await beside(this.#path)) {
+    // Looked for again and again: it may be renamed or compressed while it is looked for.
+    const until = performance.now() + AROUND_MS;
+    while (known && performance.now() < until && !this.#deps.stop.aborted) {
+      for (const entry of await beside(this.#paths)) {
         const file = await openAs(entry);
         if (!file) continue;
         try {
           const is = await compare(file, entry, known);
           if (is === 'other') continue;
           if (is === 'read') return;
-          for await (const chunk of restOf(file, entry.path, known.offset)) {
-            seen.add(chunk);
-            yield chunk;
-          }
-          return;
+          return yield* this.#restFrom(file, entry.path, seen);
         } finally {
           await file.close();
         }
@@ -353,8 +343,20 @@ export class FollowedFile {
     }
   }
 
-  #run(generation: Generation, seen: Seen, bytes: AsyncIterable<Uint8Array>, ended: () => boolean): void {
-    const { stop, fail } = this.#deps;
+  #run(generation: Generation, seen: Seen, bytes: AsyncIterable<Uint8Array>, ended: () => void): void {
+    const { stop, fail, say } = this.#deps;
+    // What cannot be read does not end the others; what cannot be ingested does.
+    let unreadable = false;
+    const path = this.#path;
+    const read = async function* () {
+      try {
+        yield* bytes;
+      } catch (error) {
+        unreadable = true;
+        if (error instanceof InfrasageError) throw error;
+        throw new InfrasageError(`${path} cannot be read any further: ${wordsOf(error)}`, { cause: error });
+      }
+    };
     const base = seen.length;
     const last = generation.marks.at(-1);
     const source: Source = {
@@ -362,15 +364,17 @@ export class FollowedFile {
       once: false,
       live: true,
       ...(last && { root: last.key, from: { line: last.line, unfinished: last.unfinished } }),
-      read: () => bytes,
+      read,
       onTake: (batch) => this.#mark(generation, seen, { ...batch, end: base + batch.end }),
     };
     const running = this.#deps
       .ingest(source)
-      .finally(() => {
-        generation.done = ended() && !stop.aborted;
+      .catch((error: unknown) => (unreadable ? say(wordsOf(error)) : fail(error)))
+      .finally(ended)
+      .then(() => {
+        generation.done = !unreadable && !stop.aborted;
+        return this.#positions.save();
       })
-      .then(() => this.#positions.save())
       .catch(fail)
       .finally(() => this.#running.delete(running));
     this.#running.add(running);

@@ -22,8 +22,8 @@ export class Tail {
   left: boolean;
   /** Whether what was read is not there any more: the file was cut off, and may have grown again. */
   truncated = false;
-  /** What it cannot be read any further for, such as a file system that has lost it. */
-  failure: unknown;
+  /** Whether it cannot be read any further, such as where its file system has lost it. */
+  failed = false;
   #changed: bigint | undefined;
 
   constructor(
@@ -41,31 +41,33 @@ export class Tail {
 
   /** Whether nothing more is to be had of it. */
   get over(): boolean {
-    return this.truncated || this.failure !== undefined;
+    return this.truncated || this.failed;
   }
 
   /**
    * What is in it and what comes, until it is stopped, over, or left and quiet. A chunk is valid until the next is
-   * asked for.
+   * asked for. Throws where it cannot be read.
    */
   async *read(stop: AbortSignal): AsyncGenerator<Uint8Array> {
     try {
       yield* this.#chunks(stop);
     } catch (error) {
-      this.failure = error;
+      this.failed = true;
+      throw error;
     }
   }
 
   async *#chunks(stop: AbortSignal): AsyncGenerator<Uint8Array> {
     const buffer = Buffer.allocUnsafeSlow(CHUNK);
     let since = performance.now();
-    while (!this.truncated) {
+    while (!this.truncated && !stop.aborted) {
       const chunk = await this.#more(buffer);
       if (chunk) {
         yield chunk;
         since = performance.now();
+      } else if (this.left && performance.now() - since >= QUIET_MS) {
+        return;
       } else {
-        if (stop.aborted || (this.left && performance.now() - since >= QUIET_MS)) return;
         await this.#ticker.next();
       }
     }
