@@ -20,7 +20,7 @@ beforeEach(() => {
 afterEach(async () => {
   await asking?.close().catch(() => {});
   asking = undefined;
-  box.remove();
+  await box.remove();
 });
 
 const FOLLOW = ['ingest', '--follow', '--flush-interval', '100', '--json'];
