@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, parse } from 'node:path';
 import { readOpen } from '../source.ts';
-import { type Fingerprint, fingerprintOf, HEAD_BYTES, isPrintOf } from './positions.ts';
+import { type Fingerprint, fingerprintOf, type Generation, HEAD_BYTES, isPrintOf } from './positions.ts';
 import { Seen } from './seen.ts';
 
 /** What a file is known by: how it starts, and how it goes on up to some offsets, ascending; the last is where reading goes on. */
@@ -38,6 +38,8 @@ export type Comparison =
   /** The same, and it goes on. */
   | 'longer';
 
+/** How long files are looked for beside one after it has become another, ms. */
+export const AROUND_MS = 3_000;
 const COMPRESSED = /\.(gz|zst)$/;
 /** What rotation puts after a name: .1, -20260410, .2026-04-10T12, .old. */
 const ROTATED = /^[._-](\d[\dTZ:._-]*|old|bak)$/;
@@ -159,4 +161,19 @@ export async function* restOf(file: FileHandle, name: string, offset: number): A
     passed += chunk.length;
     if (rest.length > 0) yield rest;
   }
+}
+
+/** A generation by what is written down of it; undefined where nothing is. */
+export function knownBy({ head, marks }: Generation): (Known & { offset: number }) | undefined {
+  const last = marks.at(-1);
+  return head && last && { head, endings: marks, offset: last.offset };
+}
+
+/** The same by what was read; undefined where nothing was. */
+export function seenBy(seen: Seen): (Known & { offset: number }) | undefined {
+  if (seen.length === 0) return undefined;
+  const offset = seen.length;
+  const start = seen.head(HEAD_BYTES);
+  const endings = [{ offset, ending: fingerprintOf(seen.ending()) }];
+  return { head: fingerprintOf(start), start, endings, offset };
 }

@@ -1,40 +1,26 @@
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import pLimit from 'p-limit';
-import { InfrasageError } from '../../errors.ts';
 import type { Store } from '../../store/store.ts';
-import { type Source, startsCompressed, type TakenBatch } from '../source.ts';
-import { asEntry, beside, compare, type Entry, entryOf, type Known, openAs, restOf } from './copies.ts';
-import { fingerprintOf, type Generation, HEAD_BYTES, type Positions } from './positions.ts';
+import { startsCompressed } from '../source.ts';
+import {
+  AROUND_MS,
+  asEntry,
+  beside,
+  compare,
+  type Entry,
+  entryOf,
+  knownBy,
+  openAs,
+  seenBy,
+} from './copies.ts';
+import { type Generation, HEAD_BYTES, type Positions } from './positions.ts';
+import { type Opened, type ReaderDeps, Readers, wordsOf } from './readers.ts';
 import { Seen } from './seen.ts';
-import { Tail } from './tail.ts';
-import type { Ticker } from './ticker.ts';
 
-export interface FollowedDeps {
+/** How a followed name is read, and the store that knows what was ingested. */
+export interface FollowedDeps extends ReaderDeps {
   store: Store;
-  ticker: Ticker;
-  stop: AbortSignal;
-  /** Ingests a source; returns when it has ended and what was taken of it is committed. */
-  ingest(source: Source): Promise<void>;
-  /** Says something to the operator. */
-  say(text: string): void;
-  /** Told of what it cannot go on for; everything is stopped then. */
-  fail(error: unknown): void;
-}
-
-/** How long files are looked for beside it after it has become another one, ms. */
-const AROUND_MS = 3_000;
-/** Files that stay open after their names have gone to others. */
-const MOST_OPEN = 8;
-
-/** A generation whose file is open. */
-interface Opened {
-  generation: Generation;
-  tail: Tail;
-  /** Whether there was nothing in it when it was opened. */
-  wasEmpty: boolean;
-  /** Whether it is being ingested; false where all that is there is. */
-  running: boolean;
 }
 
 /**
@@ -51,8 +37,7 @@ export class FollowedFile {
   readonly #paths: Set<string>;
   readonly #positions: Positions;
   readonly #deps: FollowedDeps;
-  readonly #opened = new Set<Opened>();
-  readonly #running = new Set<Promise<void>>();
+  readonly #readers: Readers;
   readonly #oneAtATime = pLimit(1);
   /** Versions of files beside it that are generations, or copies of them. */
   readonly #known = new Set<string>();
@@ -69,6 +54,10 @@ export class FollowedFile {
     this.#paths = new Set([resolve(path)]);
     this.#positions = positions;
     this.#deps = deps;
+    this.#readers = new Readers(path, positions, deps, {
+      beside: () => beside(this.#paths),
+      discover: (since) => this.#discover(since),
+    });
   }
 
   /** Follows it until it is told to stop; what was read is committed then. */
@@ -83,8 +72,7 @@ export class FollowedFile {
     } catch (error) {
       fail(error);
     }
-    await Promise.all(this.#running);
-    for (const { tail } of this.#opened) await tail.close();
+    await this.#readers.end();
   }
 
   /** Goes on with the generations that are written down, wherever they are now. */
@@ -124,7 +112,7 @@ export class FollowedFile {
       const seen = await seenBefore(file, known.offset);
       const is = await compare(file, entry, known);
       const shorter = entry.size < known.offset;
-      if (is === 'longer' && entry.compressed) this.#ingestRest(generation, file, entry);
+      if (is === 'longer' && entry.compressed) this.#readers.readRest(generation, file, entry);
       else if (is !== 'other' && !entry.compressed && !shorter)
         this.#readOn(generation, file, { ...entry, seen });
       else await file.close();
@@ -136,7 +124,11 @@ export class FollowedFile {
 
   /** Sees what the name stands for now, and what became of the others. */
   async #look(): Promise<void> {
-    await this.#tidy();
+    await this.#readers.tidy(this.#current);
+    if (this.#current && !this.#readers.opened.has(this.#current)) {
+      this.#before = this.#current.tail.modified;
+      this.#current = undefined;
+    }
     await this.#lookAround();
     const entry = await entryOf(this.#path);
     const current = this.#current;
@@ -163,7 +155,7 @@ export class FollowedFile {
 
   /** Starts with the file that has the name now. */
   async #begin({ file, entry }: { file: FileHandle; entry: Entry }): Promise<void> {
-    const open = [...this.#opened].find(({ tail }) => tail.id === entry.id && !tail.over);
+    const open = this.#readers.find(entry.id);
     if (open) {
       // It was moved back.
       open.tail.left = false;
@@ -172,7 +164,7 @@ export class FollowedFile {
     }
     const generation = this.#positions.add(entry.id, entry.modified);
     await this.#positions.save();
-    this.#current = this.#start(generation, file, { ...entry, left: false, seen: new Seen() });
+    this.#current = this.#readers.read(generation, file, { ...entry, left: false, seen: new Seen() });
   }
 
   /** Opens what the name stands for; undefined where that cannot be followed, which is said once. */
@@ -222,7 +214,7 @@ export class FollowedFile {
     for (const entry of await beside(this.#paths)) {
       if (entry.modified < since || !entry.rotated) continue;
       // Where it was cut off after it was opened, its tail will find that out.
-      if (this.#known.has(entry.version) || this.#isOpen(entry)) continue;
+      if (this.#known.has(entry.version) || this.#readers.find(entry.id)) continue;
       const file = await openAs(entry);
       if (!file) continue;
       const known = await this.#isKnown(file, entry);
@@ -235,15 +227,11 @@ export class FollowedFile {
       else {
         const generation = this.#positions.add(entry.id, entry.modified);
         await this.#positions.save();
-        if (entry.compressed) this.#ingestRest(generation, file, entry);
-        else this.#start(generation, file, { ...entry, left: true, seen: new Seen() });
+        if (entry.compressed) this.#readers.readRest(generation, file, entry);
+        else this.#readers.read(generation, file, { ...entry, left: true, seen: new Seen() });
       }
       this.#known.add(entry.version);
     }
-  }
-
-  #isOpen({ id }: Entry): boolean {
-    return [...this.#opened].some(({ tail }) => tail.id === id && !tail.over);
   }
 
   /**
@@ -252,7 +240,7 @@ export class FollowedFile {
    */
   async #isKnown(file: FileHandle, entry: Entry): Promise<boolean | 'perhaps'> {
     let perhaps = false;
-    const open = new Map([...this.#opened].map(({ generation, tail }) => [generation, tail]));
+    const open = new Map([...this.#readers.opened].map(({ generation, tail }) => [generation, tail]));
     for (const generation of this.#positions.generations) {
       const tail = open.get(generation);
       const known = tail ? seenBy(tail.seen) : knownBy(generation);
@@ -267,175 +255,9 @@ export class FollowedFile {
   #readOn(generation: Generation, file: FileHandle, as: Entry & { seen: Seen }): void {
     generation.id = as.id;
     const left = as.path !== this.#path;
-    const opened = this.#start(generation, file, { ...as, left });
+    const opened = this.#readers.read(generation, file, { ...as, left });
     if (!left) this.#current = opened;
   }
-
-  #start(
-    generation: Generation,
-    file: FileHandle,
-    as: Pick<Entry, 'id' | 'modified' | 'size'> & { left: boolean; seen: Seen },
-  ): Opened {
-    const tail = new Tail(file, as, this.#deps.ticker);
-    const opened: Opened = { generation, tail, wasEmpty: as.size === 0, running: false };
-    this.#opened.add(opened);
-    this.#ingest(opened);
-    return opened;
-  }
-
-  /** Ingests what an open file has and gets. */
-  #ingest(opened: Opened): void {
-    const { generation, tail } = opened;
-    opened.running = true;
-    this.#run(generation, tail.seen, this.#bytesOf(opened), () => {
-      opened.running = false;
-    });
-  }
-
-  async *#bytesOf(opened: Opened): AsyncGenerator<Uint8Array> {
-    const { generation, tail, wasEmpty } = opened;
-    for await (const chunk of tail.read(this.#deps.stop)) {
-      // Nothing was known of it until now: it may have been copied and cut off before.
-      if (wasEmpty && tail.seen.length === chunk.length) await this.#discover(generation.modified);
-      yield chunk;
-    }
-    if (tail.truncated) {
-      yield* this.#restOfCutOff(tail);
-      await this.#discover(tail.modified);
-    }
-  }
-
-  /** Ingests what a compressed file has beyond what was taken of its generation. */
-  #ingestRest(generation: Generation, file: FileHandle, { path }: Entry): void {
-    const length = generation.marks.at(-1)?.offset ?? 0;
-    const seen = new Seen({ length, head: Buffer.alloc(0), recent: Buffer.alloc(0) });
-    this.#run(generation, seen, this.#restFrom(file, path, seen), () => void file.close().catch(() => {}));
-  }
-
-  /** What an open file has after what was seen of it. */
-  async *#restFrom(file: FileHandle, path: string, seen: Seen): AsyncGenerator<Uint8Array> {
-    for await (const chunk of restOf(file, path, seen.length)) {
-      if (this.#deps.stop.aborted) return;
-      seen.add(chunk);
-      yield chunk;
-    }
-  }
-
-  /** What is left of a file that was cut off, from the copy that was made of it before, if there is one. */
-  async *#restOfCutOff({ seen }: Tail): AsyncGenerator<Uint8Array> {
-    const known = seenBy(seen);
-    // Looked for again and again: it may be renamed or compressed while it is looked for.
-    const until = performance.now() + AROUND_MS;
-    while (known && performance.now() < until && !this.#deps.stop.aborted) {
-      for (const entry of await beside(this.#paths)) {
-        const file = await openAs(entry);
-        if (!file) continue;
-        try {
-          const is = await compare(file, entry, known);
-          if (is === 'other') continue;
-          if (is === 'read') return;
-          return yield* this.#restFrom(file, entry.path, seen);
-        } finally {
-          await file.close();
-        }
-      }
-      await this.#deps.ticker.next();
-    }
-  }
-
-  #run(generation: Generation, seen: Seen, bytes: AsyncIterable<Uint8Array>, ended: () => void): void {
-    const { stop, fail, say } = this.#deps;
-    // What cannot be read does not end the others; what cannot be ingested does.
-    let unreadable = false;
-    const path = this.#path;
-    const read = async function* () {
-      try {
-        yield* bytes;
-      } catch (error) {
-        unreadable = true;
-        if (error instanceof InfrasageError) throw error;
-        throw new InfrasageError(`${path} cannot be read any further: ${wordsOf(error)}`, { cause: error });
-      }
-    };
-    const base = seen.length;
-    const last = generation.marks.at(-1);
-    const source: Source = {
-      name: this.#path,
-      once: false,
-      live: true,
-      ...(last && { root: last.key, from: { line: last.line, unfinished: last.unfinished } }),
-      read,
-      onTake: (batch) => this.#mark(generation, seen, { ...batch, end: base + batch.end }),
-    };
-    const running = this.#deps
-      .ingest(source)
-      .catch((error: unknown) => (unreadable ? say(wordsOf(error)) : fail(error)))
-      .finally(ended)
-      .then(() => {
-        generation.done = !unreadable && !stop.aborted;
-        return this.#positions.save();
-      })
-      .catch(fail)
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
-  }
-
-  /** Writes down a batch that is going to be begun. */
-  async #mark(generation: Generation, seen: Seen, batch: TakenBatch): Promise<void> {
-    const { end, firstLine, sourceLines, previousKey, key, unfinished, ending } = batch;
-    generation.head ??= fingerprintOf(seen.head(Math.min(HEAD_BYTES, end)));
-    generation.modified = this.#modified(generation);
-    await this.#positions.mark(generation, {
-      offset: end,
-      line: firstLine + sourceLines,
-      previousKey,
-      key,
-      unfinished,
-      ending: fingerprintOf(ending),
-    });
-  }
-
-  #modified(generation: Generation): number {
-    for (const opened of this.#opened) if (opened.generation === generation) return opened.tail.modified;
-    return generation.modified;
-  }
-
-  /** Goes on with files that have grown after they were read to their end, and lets go of those that cannot. */
-  async #tidy(): Promise<void> {
-    for (const opened of this.#opened) {
-      const { tail, running } = opened;
-      if (running) continue;
-      const change = await tail.change();
-      const tooMany = this.#opened.size > MOST_OPEN && opened !== this.#current;
-      if (tail.over || (tail.left && (change === 'gone' || (change === 'none' && tooMany))))
-        await this.#close(opened);
-      else if (!tail.left || change === 'grown') this.#ingest(opened);
-    }
-  }
-
-  async #close(opened: Opened): Promise<void> {
-    this.#opened.delete(opened);
-    if (opened === this.#current) {
-      this.#current = undefined;
-      this.#before = opened.tail.modified;
-    }
-    await opened.tail.close();
-  }
-}
-
-/** A generation by what is written down of it; undefined where nothing is. */
-function knownBy({ head, marks }: Generation): (Known & { offset: number }) | undefined {
-  const last = marks.at(-1);
-  return head && last && { head, endings: marks, offset: last.offset };
-}
-
-/** The same by what was read; undefined where nothing was. */
-function seenBy(seen: Seen): (Known & { offset: number }) | undefined {
-  if (seen.length === 0) return undefined;
-  const offset = seen.length;
-  const start = seen.head(HEAD_BYTES);
-  const endings = [{ offset, ending: fingerprintOf(seen.ending()) }];
-  return { head: fingerprintOf(start), start, endings, offset };
 }
 
 /** So many bytes of a file, as they were read another time. */
@@ -446,10 +268,6 @@ async function seenBefore(file: FileHandle, length: number): Promise<Seen> {
     return bytes.subarray(0, bytesRead);
   };
   return new Seen({ length, head: await part(0), recent: await part(Math.max(0, length - HEAD_BYTES)) });
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function entryAt(file: FileHandle, path: string): Promise<Entry> {
