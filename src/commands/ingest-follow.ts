@@ -5,6 +5,7 @@ import type { IngestOptions, IngestSummary } from '../ingest/ingest.ts';
 import { stdinSource } from '../ingest/source.ts';
 import { prepareDirectory } from '../store/directory.ts';
 import { firedLines, waitingLines } from './alerts-check.ts';
+import { type ingestProgress, startProgress } from './progress.ts';
 
 /**
  * `ingest --follow`: until it is interrupted, or its streams have ended. The data directory is shared meanwhile, and
@@ -46,6 +47,17 @@ export async function followInputs(
     ended.abort();
     await watching;
   }
+}
+
+/** A line of how it comes on, on a terminal alone: elsewhere, it would fill a log for days. */
+export function followProgress(context: Context): ReturnType<typeof ingestProgress> {
+  if (!context.io.stderr.isTTY) return { update: () => {}, stop: () => {} };
+  const progress = startProgress(context, 'following');
+  return {
+    update: ({ lines, accepted, rejected, skipped }, bytes) =>
+      progress.update({ lines, accepted, rejected, skipped, bytes }),
+    stop: progress.stop,
+  };
 }
 
 function wordsOf(error: unknown): string {

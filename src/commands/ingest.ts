@@ -12,7 +12,7 @@ import { tenantId } from '../settings/table.ts';
 import type { Store } from '../store/store.ts';
 import { checkAfterIngest } from './alerts-check.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
-import { followInputs } from './ingest-follow.ts';
+import { followInputs, followProgress } from './ingest-follow.ts';
 import { onInterrupt } from './interrupt.ts';
 import { maxLine } from './max-line.ts';
 import { ingestProgress } from './progress.ts';
@@ -99,7 +99,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       allowDuplicates: options.allowDuplicates,
       flushMs: flushInterval(options.flushInterval),
     };
-    const progress = ingestProgress(context, options.follow ? [] : files);
+    const progress = options.follow ? followProgress(context) : ingestProgress(context, files);
     const interrupt = onInterrupt(() =>
       context.say('finishing the batches under way; once more ends at once'),
     );
