@@ -110,10 +110,10 @@ describe('a full disk', () => {
     'ends with 3 and a clear message, and the same command goes on when there is space',
     async () => {
       disk = new SmallDisk(box.dataDir, '24m');
-      const { path, truth } = monthsOfEvents(box.folder, 60_000, 9);
+      const { path, truth } = monthsOfEvents(box.folder, 30_000, 9);
       // Batches of 1 MB: some are in before the disk is full.
       const args = ['ingest', '--batch-bytes', '1000000', '--max-line', '20000', path];
-      disk.take(8_000_000);
+      disk.take(16_000_000);
       const full = await box.run(args);
       expect(full.status).toBe(3);
       expect(full.stderr).toMatch(
