@@ -7,8 +7,9 @@ import { ON_SERVER, type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { event, generated, lines } from './helpers/events.ts';
 
 let box: Sandbox;
-beforeEach(() => {
+beforeEach(async () => {
   box = sandbox({ initialised: true });
+  await box.ready;
 });
 afterEach(() => box.remove());
 

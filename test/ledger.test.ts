@@ -20,7 +20,6 @@ beforeAll(async () => {
   await store.command('SYSTEM STOP MERGES {{db}}.infrasage_ingest_batches');
 });
 afterAll(async () => {
-  await store.command('SYSTEM START MERGES {{db}}.infrasage_ingest_batches');
   await store.close();
   await box.remove();
 });

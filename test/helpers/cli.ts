@@ -48,7 +48,6 @@ export const ON_SERVER = inject('clickhouse') !== undefined;
 export interface Sandbox {
   folder: string;
   dataDir: string;
-  database: string;
   /** Where the program makes temporary files. */
   tmp: string;
   /** Writes a file into the folder; returns its path. */
@@ -85,6 +84,12 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
     url === undefined
       ? embeddedEngine(dataDir, { initialised })
       : serverEngine(url, { dataDir, initialised });
+  let isReady = url === undefined;
+  const ready = engine.ready.then(() => {
+    isReady = true;
+  });
+  // Whoever uses the engine waits for it, and meets its failure.
+  ready.catch(() => {});
   const alive = new Set<ChildProcess>();
 
   const withDataDirectory = (args: readonly string[], options: RunOptions) =>
@@ -105,9 +110,8 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
   const box: Sandbox = {
     folder,
     dataDir,
-    database: engine.database,
     tmp,
-    ready: engine.ready,
+    ready,
     file(name, content) {
       const path = join(folder, name);
       writeFileSync(path, content);
@@ -116,7 +120,7 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
     async run(args, options = {}) {
       const { stdin, closeStdout = false } = options;
       if (closeStdout || isFile(stdin)) return box.apart(args, options);
-      await engine.ready;
+      await ready;
       return runInside(withDataDirectory(args, options), {
         cwd: folder,
         env: environmentOf(options),
@@ -125,7 +129,7 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
       });
     },
     async apart(args, options = {}) {
-      await engine.ready;
+      await ready;
       const { stdin } = options;
       if (stdin === undefined) return launch(args, 'ignore', options).done;
       if (isFile(stdin)) {
@@ -144,6 +148,7 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
       return done;
     },
     start(args, options = {}) {
+      if (!isReady) throw new Error('the sandbox is not ready yet: await it');
       const { child, done } = launch(args, 'pipe', options);
       if (!child.stdin || child.pid === undefined) throw new Error('the program did not start');
       child.stdin.on('error', () => {});
@@ -155,12 +160,12 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
       return JSON.parse(stdout) as T;
     },
     async session(use) {
-      await engine.ready;
+      await ready;
       return engine.session(use);
     },
     sql: (statement) => box.session((sql) => sql(statement)),
     async openStore() {
-      await engine.ready;
+      await ready;
       return engine.openStore();
     },
     async remove() {

@@ -11,7 +11,6 @@ export type Ask = <Row extends object>(statement: string) => Promise<Row[]>;
 
 /** Where a sandbox has its data. */
 export interface Engine {
-  readonly database: string;
   /** The variables that bring a command there. */
   readonly env: Readonly<Record<string, string>>;
   /** Settled when the engine may be used: where that was asked for, the schema is there and nothing else. */
@@ -45,7 +44,6 @@ export function embeddedEngine(dataDir: string, { initialised }: { initialised: 
   const database = 'infrasage';
   if (initialised) copyInitialised(dataDir);
   return {
-    database,
     env: {},
     ready: Promise.resolve(),
     session: (use) =>

@@ -27,10 +27,7 @@ export function serverEngine(
     await (await openStore()).close();
   };
   const ready = initialised ? prepare() : Promise.resolve();
-  // Whoever uses the engine waits for it, and meets its failure.
-  ready.catch(() => {});
   return {
-    database,
     env: { INFRASAGE_CLICKHOUSE_URL: url, INFRASAGE_DATABASE: database },
     ready,
     session: (use) => use((statement) => ask(url, statement.replaceAll('{{db}}', database))),
