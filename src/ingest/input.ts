@@ -1,4 +1,7 @@
-import { DamagedInput } from './source.ts';
+import { InfrasageError } from '../errors.ts';
+
+/** Input that was found damaged: what was read of it and not yet handed on is not to be used. */
+export class DamagedInput extends InfrasageError {}
 
 export const LF = 10;
 const CR = 13;

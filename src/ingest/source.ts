@@ -4,6 +4,7 @@ import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { InfrasageError } from '../errors.ts';
 import type { Batch, InputStart } from './batch.ts';
+import { DamagedInput } from './input.ts';
 import { isZstd, MAGIC_BYTES, UnexpectedEnd, unzstd } from './zstd.ts';
 
 /** One input: a file or standard input. */
@@ -191,9 +192,6 @@ class Damage extends Error {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
-
-/** Input that was found damaged: what was read of it and not yet handed on is not to be used. */
-export class DamagedInput extends InfrasageError {}
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;

@@ -1,6 +1,6 @@
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { DamagedInput } from '../ingest/source.ts';
+import { DamagedInput } from '../ingest/input.ts';
 import { type Budget, chunkCost } from './budget.ts';
 import { Refusal } from './refusal.ts';
 
