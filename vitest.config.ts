@@ -4,7 +4,18 @@ import { defineConfig } from 'vitest/config';
 
 /** What must hold on a ClickHouse server just as it does on the embedded engine: run on both. */
 const ON_BOTH = [
-  ...['again', 'alerts', 'api', 'cli', 'dashboard.routes', 'ingest', 'known', 'reports', 'retention'],
+  ...[
+    'again',
+    'alerts',
+    'api',
+    'cli',
+    'dashboard.routes',
+    'dlq.commands',
+    'ingest',
+    'known',
+    'reports',
+    'retention',
+  ],
   ...['serve', 'telemetry', 'telemetry-http', 'verify'],
 ];
 
