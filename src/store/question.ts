@@ -43,8 +43,11 @@ export async function answer(run: Run, { sql, params }: Question): Promise<strin
 
 const FORMATTED = 'SELECT formatQuerySingleLine({sql:String})';
 
-/** Functions that reach beyond the tables: files, models, other machines. */
-const REACHING = /^(file|catboostEvaluate|ai[A-Z]\w*)$/;
+/**
+ * Functions that reach beyond the tables: files, models, other machines. Looked for wherever a tree can have them:
+ * an alias, which stands before a function's name, may hold anything, and a bare name is one too: arrayMap(file, …).
+ */
+const REACHING = /\b(?:function_name|identifier): (file|catboostEvaluate|ai[A-Z]\w*)(?![\w.])/;
 
 /** Whether it can stand where a table can, which only a SELECT and an EXPLAIN do, and calls nothing that reaches out. */
 async function isPlainSelect(run: Run, statement: string, params: Question['params']): Promise<boolean> {
@@ -56,8 +59,8 @@ async function isPlainSelect(run: Run, statement: string, params: Question['para
     throw error;
   }
   for (const [node = ''] of rowsOf(tree)) {
-    const [, name = ''] = /\bFUNCTION id:.*?\bfunction_name: (\w+)/.exec(node) ?? [];
-    if (REACHING.test(name)) throw usageError(`infrasage sql reads tables, and ${name}() more than that`);
+    const [, name] = REACHING.exec(node) ?? [];
+    if (name !== undefined) throw usageError(`infrasage sql reads tables, and ${name}() more than that`);
   }
   return true;
 }
