@@ -20,7 +20,7 @@ const HOSTILE = "it's a:b=c $(touch x)";
 let box: Sandbox;
 beforeAll(async () => {
   box = sandbox();
-  const tenants = ['acme-corp', 'acme-labs', 'beta', HOSTILE, 'with "quotes"'];
+  const tenants = ['acme-corp', 'acme-labs', 'beta', HOSTILE, 'with "quotes"', 'far 🛰'];
   await box.json(['ingest'], { stdin: lines(...tenants.map((tenant_id) => event({ tenant_id }))) });
 });
 afterAll(() => box.remove());
@@ -115,6 +115,22 @@ describe('what could come next', () => {
     } finally {
       silent.close();
     }
+  });
+
+  it('is in bash what the quotes that were begun leave as it is', async () => {
+    const words = async (typed: string) => {
+      const line = `infrasage usage --tenant ${typed}`;
+      const env = { INFRASAGE_DATA_DIR: box.dataDir };
+      const { stdout } = await box.run(['__complete', 'bash', '--', line, typed], { dataDir: false, env });
+      return stdout.trimEnd().split('\n').slice(1);
+    };
+    expect(await words('it')).toEqual(["it\\'s\\ a:b=c\\ \\$\\(touch\\ x\\)"]);
+    expect(await words('"it')).toEqual([]);
+    expect(await words("'it")).toEqual([]);
+    expect(await words('"ac')).toEqual(['acme-corp', 'acme-labs']);
+    expect(await words("'wi")).toEqual(['with "quotes"']);
+    expect(await words('"wi')).toEqual([]);
+    expect(await words('far')).toEqual(['far\\ \\🛰']);
   });
 
   it('is a tenant of a ClickHouse server', async () => {

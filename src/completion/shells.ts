@@ -89,12 +89,16 @@ function described({ word, what }: Candidate): string {
   return what === '' ? word : `${word}\t${printable(what)}`;
 }
 
+/** What a word may not have where it is put between these quotes as it is: it would end them, or be expanded. */
+const UNSAFE: Record<string, RegExp> = { "'": /'/, '"': /["$`\\!]/ };
+
 /** Without what readline leaves in place, and as bash would have them typed. */
 function bashWords(words: readonly Candidate[], [line = '', typed = '']: readonly string[]): string[] {
+  const unsafe = UNSAFE[typed.charAt(0)];
+  if (unsafe) return words.map(({ word }) => word).filter((word) => !unsafe.test(word));
   const whole = splitLine(line).at(-1) ?? '';
-  const isQuoted = /^['"]/.test(typed);
-  const kept = !isQuoted && whole.endsWith(typed) ? whole.length - typed.length : 0;
-  return words.map(({ word }) => (isQuoted ? word : word.slice(kept).replace(/[^\w@%+=:,./-]/g, '\\$&')));
+  const kept = whole.endsWith(typed) ? whole.length - typed.length : 0;
+  return words.map(({ word }) => word.slice(kept).replace(/[^\w@%+=:,./-]/gu, '\\$&'));
 }
 
 /** The words after the program's name, as a shell reads a line that may stop anywhere; the last may be ''. */
