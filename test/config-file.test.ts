@@ -97,6 +97,19 @@ describe('settings', () => {
     expect((await inForce()).get('serve.port')?.source).toBe('default');
   });
 
+  it('are what stands there, not the number it would be', async () => {
+    file(
+      'infrasage.config.yaml',
+      'tenant: 007\nclickhouse: { user: 12345678901234567890 }\nalerts:\n  webhook_allow_hosts: [1.10, a]\n',
+    );
+    const all = await inForce();
+    expect(all.get('tenant')?.value).toBe('007');
+    expect(all.get('clickhouse.user')?.value).toBe('12345678901234567890');
+    expect(all.get('alerts.webhook_allow_hosts')?.value).toBe('1.10,a');
+    file('infrasage.config.yaml', 'tenant:\n');
+    expect((await inForce()).get('tenant')).toBeUndefined();
+  });
+
   it('of every kind can be in a file', async () => {
     const values: Record<string, string> = {
       'clickhouse.url': 'http://127.0.0.1:1',

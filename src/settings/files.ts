@@ -45,7 +45,7 @@ export async function readConfigFile(
   const values = new Map<string, { value: string; line: number }>();
   for (const { key, node, line } of await leavesOf(document, lines, name)) {
     const setting = await settingNamed(key, `${name}:${line}`);
-    const value = textOf(node);
+    const value = await textOf(node);
     if (value === undefined) continue;
     if (value === null) throw usageError(`${name}:${line}: ${key} must be a single value`);
     assertValid(setting, value, `${name}:${line}: ${key}`);
@@ -170,13 +170,18 @@ async function settingNamed(key: string, place: string): Promise<Setting> {
   throw usageError(`${place}: there is no setting ${key}`, `did you mean ${nearest}?`);
 }
 
-/** A value as a variable would have it: undefined for none, null for what no variable can be. */
-function textOf(node: Node | null): string | null | undefined {
-  const value: unknown = node?.toJSON();
-  if (value === null || value === undefined) return undefined;
-  if (Array.isArray(value))
-    return value.every((one) => typeof one === 'string' || typeof one === 'number') ? value.join(',') : null;
-  return typeof value === 'object' ? null : String(value);
+/**
+ * A value as a variable would have it: as it stands there, since a tenant called 007 is no number.
+ * @returns undefined for none, null for what no variable can be
+ */
+async function textOf(node: Node | null): Promise<string | null | undefined> {
+  const { isScalar, isSeq } = await import('yaml');
+  const text = (one: unknown) =>
+    isScalar(one) && one.value !== null ? (one.source ?? String(one.value)) : null;
+  if (node === null || (isScalar(node) && node.value === null)) return undefined;
+  if (!isSeq(node)) return text(node);
+  const texts = node.items.map(text);
+  return texts.includes(null) ? null : texts.join(',');
 }
 
 function assertValid({ value, secret }: Setting, text: string, where: string): void {
