@@ -225,6 +225,26 @@ describe('exactly once', () => {
     expect((await resend(store)).plan.selected).toBe(0n);
   });
 
+  it('ends while it still judges where it is told to, and sends nothing', async () => {
+    await empty();
+    await take(store, 'bad.ndjson', lines(...numbered(6)));
+    let planned = 0;
+    const stopped = await replay(
+      { filter: ALL, changes: FIXED, options: {} },
+      {
+        store,
+        now,
+        id: () => String(++ids),
+        onPlan: async () => void planned++,
+        page: { letters: 4, bytes: 1_000_000 },
+        stop: AbortSignal.abort(),
+      },
+    );
+    expect(stopped).toMatchObject({ plan: { selected: 4n }, accepted: 0n, batchIds: [] });
+    expect(planned).toBe(0);
+    expect(await resend(store)).toMatchObject({ accepted: 6n });
+  });
+
   it('of random selections, one after the other: what is open, what is counted, what is left', async () => {
     const seed = runSeed();
     console.log(`replay property: seed ${seed}`);

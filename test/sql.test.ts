@@ -109,6 +109,12 @@ function asksReadOnly(
     );
   });
 
+  it('has a column for each that is selected, whatever their names', async () => {
+    const { columns, rows } = await json('SELECT a, a, `a_2`, a FROM (SELECT 1 AS a, 2 AS `a_2`)');
+    expect(columns.map(({ name }) => name)).toEqual(['a', 'a_2', 'a_2_2', 'a_3']);
+    expect(rows).toEqual([{ a: 1, a_2: 1, a_2_2: 2, a_3: 1 }]);
+  });
+
   it('binds what it is given', async () => {
     const hostile = "acme' OR 1 --\\";
     const sql = 'SELECT {t:String} AS t, {n:UInt64} + 1 AS n, {l:Array(String)} AS l';

@@ -192,11 +192,12 @@ function looksOf(context: Context, stop: AbortSignal): Looks {
 }
 
 /** @throws InfrasageError (exit 3) with what the process said */
-async function lookApart({ config }: Context, order: Order, stop: AbortSignal): Promise<Live> {
+async function lookApart({ config, flags }: Context, order: Order, stop: AbortSignal): Promise<Live> {
   const { dataDir, database, tenant } = config;
   const args = [
     ...['--data-dir', dataDir, '--database', database, '--json'],
     ...(tenant === undefined ? [] : [`--tenant=${tenant}`]),
+    ...(flags.config === undefined ? [] : [`--config=${flags.config}`]),
     ...['top', '--once', '--sort', order],
   ];
   const child = spawn(process.execPath, [BIN, ...args], {

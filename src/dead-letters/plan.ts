@@ -72,12 +72,17 @@ export function openLetters({ filter }: Wanted): LetterFilter {
  * @param now what ages are measured against
  * @param options.page size of the pages, each of which becomes a batch or some
  * @param options.onProgress called with the letters that were judged so far
+ * @param options.stop ends it early: what was not looked at is not in the plan
  */
 export async function planReplay(
   store: Store,
   wanted: Wanted,
   now: Date,
-  { page = PAGE, onProgress }: { page?: PageSize; onProgress?: (letters: bigint) => void } = {},
+  {
+    page = PAGE,
+    onProgress,
+    stop,
+  }: { page?: PageSize; onProgress?: (letters: bigint) => void; stop?: AbortSignal } = {},
 ): Promise<ReplayPlan> {
   const plan: ReplayPlan = { selected: 0n, passing: 0n, staying: new Map(), bill: [], pages: [] };
   const bill = new Map<string, BillChange>();
@@ -97,6 +102,7 @@ export async function planReplay(
     }
     if (passing.size > 0) plan.pages.push({ first, last, passing });
     onProgress?.(plan.selected);
+    if (stop?.aborted) break;
   }
   plan.bill = [...bill.values()].sort(byTenantMonthType);
   return plan;

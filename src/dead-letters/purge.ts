@@ -59,7 +59,7 @@ export function purgeLetters(
       );
       const removed = await store.query(
         `SELECT toString(error) AS error, sum(p.letters) AS letters, sum(p.replayed) AS replayed
-        FROM {{db}}.infrasage_dlq_purges AS p WHERE purge_id = {purge:String} AND revision = 1
+        FROM {{db}}.infrasage_dlq_purges AS p FINAL WHERE purge_id = {purge:String} AND revision = 1
         GROUP BY error ORDER BY letters DESC, error`,
         causeRow,
         record,

@@ -79,7 +79,7 @@ export function replay(wanted: Wanted, deps: ReplayDeps): Promise<ReplayResult> 
     await settleReplays(store, now);
     const judgedAt = now();
     const plan = await planReplay(store, wanted, judgedAt, deps);
-    await deps.onPlan(plan);
+    if (!deps.stop?.aborted) await deps.onPlan(plan);
     const run = new Run(wanted, { plan, judgedAt }, deps);
     try {
       for (const page of plan.pages) {

@@ -54,10 +54,11 @@ function parsed(line: string): unknown {
 
 /** Names as they are; what comes again is told apart by its number, so that no column takes another's place. */
 function distinct(all: readonly string[]): string[] {
-  const seen = new Map<string, number>();
+  const taken = new Set<string>();
   return all.map((name) => {
-    const times = (seen.get(name) ?? 0) + 1;
-    seen.set(name, times);
-    return times === 1 ? name : `${name}_${times}`;
+    let free = name;
+    for (let times = 2; taken.has(free); times++) free = `${name}_${times}`;
+    taken.add(free);
+    return free;
   });
 }

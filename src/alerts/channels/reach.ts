@@ -1,4 +1,4 @@
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { isAllowed, publicLookup, webhookFault } from './address.ts';
 import { attempt, placeOf, type Sent } from './channel.ts';
@@ -73,7 +73,9 @@ function connected(
     ...(publicOnly && { lookup: publicLookup }),
   };
   return new Promise((resolve, reject) => {
-    const socket = isTls ? connectTls({ ...to, servername: host }) : connectTcp(to);
+    const socket = isTls
+      ? connectTls({ ...to, ...(isIP(host) === 0 && { servername: host }) })
+      : connectTcp(to);
     const end = (failure?: Error) => {
       socket.destroy();
       if (failure) reject(failure);
