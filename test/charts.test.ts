@@ -156,6 +156,13 @@ describe('charts, as they are drawn', () => {
     `);
   });
 
+  test('columns: the hours of decades are drawn too', () => {
+    const columns = Array.from({ length: 250_000 }, (_, i) => ({ ordinal: i, label: 'x', value: 1n }));
+    const chart = drawn({ ...HOURS, columns }, 80);
+    expect(chart).toContain('Events by 672 hours (UTC)');
+    for (const line of chart.split('\n')) expect(stringWidth(line)).toBeLessThanOrEqual(80);
+  });
+
   test('a month against its limit, and what is projected', () => {
     expect(drawn(MONTH, 80)).toMatchInlineSnapshot(`
       "

@@ -201,6 +201,10 @@ describe('sql on the embedded engine', () => {
     expect((await box.run(['sql', sql, '--format', 'ndjson'])).stdout).toContain('"tenant_id":"beta"');
     expect((await box.run(['sql', sql, '--format', 'markdown'])).stdout).toContain('| beta');
     expect((await box.run(['sql', '--format', 'csv'], { stdin: 'SELECT 1 AS one' })).stdout).toBe('one\n1\n');
+    // More rows than are laid out together.
+    const long = await box.run(['sql', 'SELECT number FROM numbers(5001)', '--limit', '6000']);
+    const numbers = Array.from({ length: 5001 }, (_, i) => String(i).padStart(6));
+    expect(long.stdout.split('\n')).toEqual(['number', ...numbers, '', '5,001 rows.', '']);
   });
 });
 

@@ -92,10 +92,9 @@ function layout(chart: Columns, { width, glyphs }: Drawing) {
   const levels = (chart.rules ?? []).map(({ level }) => Number(level));
   for (const steps of SHARED[chart.step]) {
     const columns = shared(chart, steps);
-    const scale = niceTop(
-      Math.max(1, ...levels, ...columns.map(({ value }) => Number(value))),
-      chart.measure,
-    );
+    // Hours of many years are more than a call takes arguments.
+    const largest = columns.reduce((most, { value }) => Math.max(most, Number(value)), 1);
+    const scale = niceTop(Math.max(largest, ...levels), chart.measure);
     const rules = ruleRows(chart, scale, glyphs.cut);
     const figures = Array.from({ length: TICKS + 1 }, (_, i) =>
       stringWidth(writtenShort((scale * i) / TICKS, scale, chart.measure)),

@@ -1,5 +1,5 @@
 import { Chalk } from 'chalk';
-import Table from 'cli-table3';
+import Table, { type TableConstructorOptions } from 'cli-table3';
 import stringWidth from 'string-width';
 import { drawCharts } from './charts.ts';
 import { glyphs } from './glyphs.ts';
@@ -22,8 +22,7 @@ export function renderTable(
     lines.push(...drawCharts(report.charts, { width, color, unicode }));
   } else if (report.rows.length > 0) {
     const cells = report.rows.map((row) => columns.map((column) => cell(row[column.key] ?? null, column)));
-    const table = new Table({
-      head: columns.map((column) => chalk.cyan(column.title)),
+    const shape = {
       colAligns: columns.map((column) => (column.kind === 'text' ? 'left' : 'right')),
       colWidths: columnWidths(columns, cells, width),
       wordWrap: report.wrap ?? false,
@@ -31,15 +30,16 @@ export function renderTable(
       chars: { ...NO_BORDERS },
       truncate: glyphs(unicode).cut,
       style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
-    });
-    table.push(...cells);
-    lines.push(
-      ...table
-        .toString()
-        .split('\n')
+    } satisfies TableConstructorOptions;
+    const head = columns.map((column) => chalk.cyan(column.title));
+    for (let i = 0; i < cells.length; i += AT_ONCE) {
+      const table = new Table({ ...shape, head: i === 0 ? head : [] });
+      table.push(...cells.slice(i, i + AT_ONCE));
+      for (const line of table.toString().split('\n')) {
         // A character of two code units may have been cut in two.
-        .map((line) => line.replace(/\p{Cs}/gu, ' ').trimEnd()),
-    );
+        lines.push(line.replace(/\p{Cs}/gu, ' ').trimEnd());
+      }
+    }
   }
   if (report.notes && report.notes.length > 0) {
     if (report.charts ? report.charts.length > 0 : report.rows.length > 0) lines.push('');
@@ -47,6 +47,9 @@ export function renderTable(
   }
   return `${lines.join('\n')}\n`;
 }
+
+/** Rows that are laid out together: more take longer each, and are in the end more than a call takes arguments. */
+const AT_ONCE = 5_000;
 
 const NO_BORDERS = {
   top: '',
@@ -79,9 +82,10 @@ function cell(value: Cell, { kind }: Column): string {
 
 /** Natural widths, and where they do not fit, the widest text columns give way first. */
 function columnWidths(columns: readonly Column[], cells: string[][], width: number): number[] {
-  const widths = columns.map(
-    (column, i) => Math.max(stringWidth(column.title), ...cells.map((row) => stringWidth(row[i] ?? ''))) + 2,
-  );
+  const widths = columns.map((column, i) => {
+    const title = stringWidth(column.title);
+    return cells.reduce((widest, row) => Math.max(widest, stringWidth(row[i] ?? '')), title) + 2;
+  });
   const total = () => widths.reduce((sum, w) => sum + w, 0) - 2;
   while (total() > width) {
     let widest = -1;
