@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -89,6 +90,13 @@ describe('the file', () => {
     expect(status).toBe(0);
     expect(stdout.startsWith('<!doctype html>\n')).toBe(true);
     expect(stdout.trimEnd().endsWith('</html>')).toBe(true);
+  });
+
+  test('is written to no pipe, and waits for none', async () => {
+    execFileSync('mkfifo', [join(box.folder, 'pipe')]);
+    const { status, stderr } = await report('--html', 'pipe');
+    expect(status).toBe(2);
+    expect(stderr).toContain('pipe is not a file');
   });
 
   test.each([

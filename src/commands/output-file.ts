@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import { open, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { InfrasageError, usageError } from '../errors.ts';
@@ -23,7 +24,8 @@ export async function outputFile(
   { mark, force }: { mark: string; force: boolean },
 ): Promise<OutputFile> {
   try {
-    const file = await open(path, 'r');
+    // Not to wait for the writer of a named pipe.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const status = await file.stat();
       if (!status.isFile())
