@@ -556,6 +556,35 @@ describe('slow input', () => {
     expect(first.text?.startsWith('a\n')).toBe(true);
   });
 
+  test('a known batch of a source that tells of its pauses is recognised however slowly it is read', async () => {
+    const text = 'a\nb\nc\n';
+    const known = {
+      bytes: text.length,
+      lines: 3,
+      sourceLines: 3,
+      attempt: 1,
+      followed: false,
+      committed: true,
+    };
+    const lookup: Lookup = async function* (previousKey) {
+      if (previousKey === ROOT) yield [{ ...known, key: sha256(ROOT, text) }];
+    };
+    const cutSlowly = async (pause: string) => {
+      const source = producer();
+      const batches = cutBatches(source.chunks, ROOT, { ...options, live: 'told' }, lookup);
+      const first = batches.next();
+      source.write('a\nb\n');
+      if (pause === 'told') source.write('');
+      await vi.advanceTimersByTimeAsync(20 * FLUSH);
+      source.write('c\n');
+      source.write('');
+      const { value } = await first;
+      return value && { bytes: value.bytes, known: value.known !== undefined };
+    };
+    expect(await cutSlowly('none')).toEqual({ bytes: 6, known: true });
+    expect(await cutSlowly('told')).toEqual({ bytes: 4, known: false });
+  });
+
   test('a full batch does not wait', async () => {
     const source = producer();
     const first = next(cutBatches(source.chunks, ROOT, options));

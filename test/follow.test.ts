@@ -1,8 +1,12 @@
 import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
+import { beside } from '../src/ingest/follow/copies.ts';
+import { follow } from '../src/ingest/follow/follow.ts';
+import { Positions } from '../src/ingest/follow/positions.ts';
+import { recover } from '../src/ingest/recover.ts';
 import { connectShared } from '../src/store/socket-client.ts';
 import type { Store } from '../src/store/store.ts';
 import { type Running, type Sandbox, sandbox, until } from './helpers/cli.ts';
@@ -10,6 +14,7 @@ import { withServer } from './helpers/clickhouse-server.ts';
 import { expectMetered, expectVerified, runSeed, seeded } from './helpers/crash.ts';
 import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
+import { failing } from './helpers/failing.ts';
 import { LogWriter } from './helpers/log-writer.ts';
 
 let box: Sandbox;
@@ -23,6 +28,14 @@ afterEach(async () => {
   await box.remove();
 });
 
+const LINES = {
+  tenant: null,
+  defaultType: null,
+  strict: false,
+  assumeUtc: false,
+  maxAgeSeconds: null,
+  maxLine: 500,
+};
 const FOLLOW = ['ingest', '--follow', '--flush-interval', '100', '--json'];
 
 interface Summary {
@@ -251,6 +264,42 @@ it('keeps parts and memory bounded, and evaluates the alerts', async () => {
 function residentKb(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 }
+
+it('has what it read and did not commit, also of a file that is cut off before the next start', async () => {
+  const path = box.file('app.log', lines(event(), event({ service_id: 'b' })));
+  const store = await box.openStore();
+  try {
+    const options = { ...LINES, batchBytes: 100_000, dryRun: false, allowDuplicates: false, flushMs: 10 };
+    const stop = new AbortController();
+    const deps = { now: () => new Date(), stop: stop.signal, folder: box.folder, say: () => {} };
+    const broken = failing(store, { nth: 2, after: false });
+    await expect(follow([path], options, { ...deps, store: broken })).rejects.toThrow('injected');
+    writeFileSync(path, lines(event({ service_id: 'c' })));
+    await recover(store, deps);
+    const onProgress = ({ lines }: { lines: bigint }) => lines === 1n && stop.abort();
+    const summary = await follow([path], options, { ...deps, store, onProgress });
+    expect(summary).toMatchObject({ accepted: 1n, skipped: 0n });
+  } finally {
+    await store.close();
+  }
+  const usage = await box.json<{ total_events: number }>(['usage', '--since', '2020-01-01']);
+  expect(usage.total_events).toBe(3);
+  expect((await box.run(['verify'])).status).toBe(0);
+});
+
+it('takes for rotated what no other process writes, and lets two write down how far they are', async () => {
+  const names = ['1', '2.gz', 'old'].map((end) => `app.log.${end}`);
+  names.push('app.1.log', 'app-2026-04-10.log', 'app_20260410.log', 'app.log-20260410');
+  const others = ['app-2.log', 'app_1.log', 'app-old.log', 'application.log', 'app.log.tmp'];
+  for (const name of [...names, ...others]) box.file(name, 'x');
+  const found = await beside([join(box.folder, 'app.log')]);
+  const rotated = found.filter((one) => one.rotated).map(({ path }) => basename(path));
+  expect(rotated.sort()).toEqual(names.sort());
+
+  const at = { folder: box.folder, identity: '' };
+  const both = [await Positions.of('/app.log', at), await Positions.of('/app.log', at)];
+  await Promise.all(Array.from({ length: 100 }, (_, i) => both[i % 2]?.save()));
+});
 
 it.each([
   { args: ['--dry-run'], words: '--dry-run does not go with --follow', status: 2 },

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Input, LF } from './input.ts';
+import { Input, LF, type Pauses } from './input.ts';
 
 /** How input is cut. */
 export interface CutOptions {
@@ -9,8 +9,8 @@ export interface CutOptions {
   maxLine: number;
   /** A batch is closed when its first byte is this old, so that slow input is not held back. Milliseconds. */
   flushMs: number;
-  /** Whether the source may pause for ever; what has not grown for flushMs is then compared with what is known as it stands. */
-  live?: boolean;
+  /** How the source pauses, where it may do so for ever; what is there before a pause is then compared with what is known as it stands. */
+  live?: Pauses;
   /** Where it starts, where that is not the start of an input. */
   from?: InputStart;
 }

@@ -60,6 +60,8 @@ export interface IngestDeps {
    * claim of its place is the caller's from then on; without this, it is released, and the attempt left to recovery.
    */
   onUnsettled?: (entry: LedgerEntry, held: Claim) => void;
+  /** Told at once where a batch fails: the run itself ends only when its source has given the next one. */
+  onFailure?: (error: unknown) => void;
   /** Places for batches under way, where several runs have them in common; without it, as many as the store takes. */
   slots?: Pool<true>;
 }
@@ -142,7 +144,7 @@ class Run {
     const { lookup } = this.#known;
     const options = {
       ...this.#options,
-      ...(source.live && { live: true }),
+      ...(source.live && { live: source.live }),
       ...(source.from && { from: source.from }),
     };
     for await (const batch of cutBatches(source.read(stop), root, options, lookup, this.#claimPlace)) {
@@ -231,6 +233,7 @@ class Run {
       .catch(async (error: unknown) => {
         lost = true;
         this.#failure ??= error;
+        this.#deps.onFailure?.(error);
         // Recovery needs the spool file of what cannot be read again, and no other.
         if (!source.once) await rm(written.path, { force: true });
       })

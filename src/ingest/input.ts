@@ -10,6 +10,12 @@ const CR = 13;
 export const MAX_BUFFER = 64_000_000;
 
 /**
+ * How a source that may go on for ever pauses: it tells, by an empty chunk, that all there is was read; or it is
+ * silent, and what does not come for flushMs is not there. Only the first does not depend on how busy the machine is.
+ */
+export type Pauses = 'told' | 'silent';
+
+/**
  * The bytes of a source, gathered in one buffer that is used again and again:
  * what is not yet handed out is moved to its start only where the room is needed.
  * What it hands out is valid until the next call.
@@ -17,8 +23,8 @@ export const MAX_BUFFER = 64_000_000;
 export class Input {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #flushMs: number;
-  /** Whether the source may pause for ever: then nothing waits for more of it than a line. */
-  readonly #live: boolean;
+  /** How the source pauses, where it may do so for ever: then nothing waits for more of it than a line. */
+  readonly #live: Pauses | undefined;
   /** Most bytes that lines() hands out; the buffer may have grown beyond. */
   readonly #size: number;
   #buffer: Buffer;
@@ -42,9 +48,9 @@ export class Input {
   /**
    * @param size bytes of the buffer, and most of what lines() gives
    * @param flushMs how long lines are held back for more, from their first byte on. Milliseconds
-   * @param live whether peek() takes for all there is what has not grown for so long
+   * @param live how it pauses, where peek() takes for all there is what is there before a pause
    */
-  constructor(chunks: AsyncIterable<Uint8Array>, size: number, flushMs: number, live = false) {
+  constructor(chunks: AsyncIterable<Uint8Array>, size: number, flushMs: number, live?: Pauses) {
     this.#chunks = chunks[Symbol.asyncIterator]();
     this.#live = live;
     this.#flushMs = flushMs;
@@ -83,7 +89,9 @@ export class Input {
     const deadline = new Deadline(this.#flushMs);
     this.#deadline = deadline;
     if (this.#filled > 0) deadline.start();
-    while (this.#filled < length && !start().includes(LF) && (await this.#fill())) deadline.start();
+    while (this.#filled < length && !start().includes(LF) && (await this.#fill())) {
+      if (this.#filled > 0) deadline.start();
+    }
     if (this.#failure && this.#filled === 0) throw this.#failure.error;
     return start();
   }
@@ -185,16 +193,19 @@ export class Input {
     return this.#filled >= length;
   }
 
-  /** The same; false also where nothing has come for flushMs. */
+  /** The same; false also where the source pauses first. */
   async #haveBeforeAPause(length: number): Promise<boolean> {
     this.#makeRoom(length);
+    // A chunk that was asked for earlier may tell of a pause that is over.
+    let early = this.#live === 'told' && this.#pending !== undefined;
     while (this.#filled < length) {
       const before = this.#filled;
       const pause = new Deadline(this.#flushMs);
-      pause.start();
+      if (this.#live === 'silent') pause.start();
       const more = await this.#fill(pause);
       pause.clear();
-      if (!more || this.#filled === before) return false;
+      if (!more || (this.#filled === before && !early)) return false;
+      early = false;
     }
     return true;
   }

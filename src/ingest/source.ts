@@ -4,7 +4,7 @@ import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { InfrasageError } from '../errors.ts';
 import type { Batch, InputStart } from './batch.ts';
-import { DamagedInput } from './input.ts';
+import { DamagedInput, type Pauses } from './input.ts';
 import { isZstd, MAGIC_BYTES, UnexpectedEnd, unzstd } from './zstd.ts';
 
 /** One input: a file or standard input. */
@@ -19,8 +19,8 @@ export interface Source {
   root?: string;
   /** Where it starts, where it goes on after what was read of it before; root is the key of that. */
   from?: InputStart;
-  /** Whether it goes on until it is stopped: then all whole lines that were read are ingested, also of what can be read again. */
-  live?: boolean;
+  /** How it pauses, where it goes on until it is stopped: then all whole lines that were read are ingested, also of what can be read again. */
+  live?: Pauses;
   /** Waited for before a batch of it is taken. */
   onTake?(batch: TakenBatch): Promise<void>;
   /** The tenant that its lines are bound to; without it, or null, they are bound to none. */

@@ -43,6 +43,8 @@ export const AROUND_MS = 3_000;
 const COMPRESSED = /\.(gz|zst)$/;
 /** What rotation puts after a name: .1, -20260410, .2026-04-10T12, .old. */
 const ROTATED = /^[._-](\d[\dTZ:._-]*|old|bak)$/;
+/** The same before the ending, where app-2.log may be the log of a second process: a date, or what is set off by a dot. */
+const ROTATED_INSIDE = /^(\.\d|\.(old|bak)$|[_-](\d{8}|\d{4}-\d{2}))[\dTZ:._-]*$/;
 
 /**
  * The regular files beside a followed one whose names begin like its name, oldest first, of the same time plain ones
@@ -98,7 +100,7 @@ function isRotated(name: string, of: string): boolean {
     ext !== '' &&
     plain.startsWith(stem) &&
     plain.endsWith(ext) &&
-    ROTATED.test(plain.slice(stem.length, -ext.length))
+    ROTATED_INSIDE.test(plain.slice(stem.length, -ext.length))
   );
 }
 

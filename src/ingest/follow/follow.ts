@@ -19,7 +19,7 @@ const LOOK_MS = 200;
 /** Input that is held for all files together, bytes: each has a buffer of its own. */
 const MOST_BYTES = 64_000_000;
 
-export interface FollowDeps extends Omit<IngestDeps, 'onBatch' | 'onUnsettled' | 'slots'> {
+export interface FollowDeps extends Omit<IngestDeps, 'onBatch' | 'onUnsettled' | 'onFailure' | 'slots'> {
   stop: AbortSignal;
   /** Folder where it is written down how far each file was read. */
   folder: string;
@@ -55,7 +55,7 @@ export async function follow(
   const batchBytes = Math.max(Math.floor(MOST_BYTES / inputs.length), options.maxLine + 2);
   const run = new Runs(
     { ...options, batchBytes: Math.min(options.batchBytes, batchBytes) },
-    { ...deps, stop: ending },
+    { ...deps, stop: ending, onFailure: fail },
   );
   const ticker = new Ticker(LOOK_MS, ending);
   const { allowDuplicates, batchBytes: _, flushMs: __, dryRun: ___, ...decisive } = options;
@@ -74,7 +74,7 @@ export async function follow(
   });
   await Promise.all([
     ...following,
-    ...streams.map((source) => run.ingest({ ...source, live: true }).catch(fail)),
+    ...streams.map((source) => run.ingest({ ...source, live: 'silent' }).catch(fail)),
   ]);
   const summary = run.summary();
   if (!failure) return summary;

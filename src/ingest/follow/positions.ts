@@ -70,7 +70,10 @@ export function isPrintOf(print: Fingerprint, bytes: Uint8Array): boolean {
  * recognises what was ingested.
  */
 export class Positions {
+  static #count = 0;
   readonly #file: string;
+  /** What replaces it; a name of its own, as others may follow the same name. */
+  readonly #next: string;
   readonly #path: string;
   readonly generations: Generation[];
   /** Since when files are looked at whether they had the name, while that is under way; ms. */
@@ -79,6 +82,7 @@ export class Positions {
 
   private constructor(file: string, { path, generations, since }: z.infer<typeof contents>) {
     this.#file = file;
+    this.#next = `${file}.${process.pid}-${Positions.#count++}.new`;
     this.#path = path;
     this.generations = generations;
     this.since = since;
@@ -140,8 +144,8 @@ export class Positions {
     const { generations, since } = this;
     const text = JSON.stringify({ path: this.#path, generations, since });
     const saving = this.#saving.then(async () => {
-      await writeFile(`${this.#file}.new`, text, { mode: 0o600 });
-      await rename(`${this.#file}.new`, this.#file);
+      await writeFile(this.#next, text, { mode: 0o600 });
+      await rename(this.#next, this.#file);
     });
     this.#saving = saving.catch(() => {});
     try {

@@ -87,7 +87,8 @@ export class Readers {
     const { generation, tail, wasEmpty } = opened;
     for await (const chunk of tail.read(this.#deps.stop)) {
       // Nothing was known of it until now: it may have been copied and cut off before.
-      if (wasEmpty && tail.seen.length === chunk.length) await this.#discover(generation.modified);
+      if (wasEmpty && chunk.length > 0 && tail.seen.length === chunk.length)
+        await this.#discover(generation.modified);
       yield chunk;
     }
     if (tail.truncated) {
@@ -152,12 +153,14 @@ export class Readers {
         throw new InfrasageError(`${path} cannot be read any further: ${wordsOf(error)}`, { cause: error });
       }
     };
+    generation.done = false;
     const base = seen.length;
     const last = generation.marks.at(-1);
     const source: Source = {
       name: this.#path,
-      once: false,
-      live: true,
+      // It may be cut off or deleted before it is read again.
+      once: true,
+      live: 'told',
       ...(last && { root: last.key, from: { line: last.line, unfinished: last.unfinished } }),
       read,
       onTake: (batch) => this.#mark(generation, seen, { ...batch, end: base + batch.end }),
@@ -214,7 +217,8 @@ export class Readers {
 
   /** Waits until what is being ingested is done, and closes the files. */
   async end(): Promise<void> {
-    await Promise.all(this.#running);
+    // What is read to its end may find another file to read.
+    while (this.#running.size > 0) await Promise.all(this.#running);
     for (const { tail } of this.opened) await tail.close();
   }
 }

@@ -5,6 +5,7 @@ import type { Ticker } from './ticker.ts';
 const CHUNK = 1 << 20;
 /** A file whose name has gone to another is taken for complete when it has not grown for so long, ms. */
 const QUIET_MS = 5_000;
+const ALL_READ = new Uint8Array(0);
 
 /**
  * One open file that is read as it grows, whatever becomes of its name. It is asked how long it is again and again:
@@ -45,8 +46,8 @@ export class Tail {
   }
 
   /**
-   * What is in it and what comes, until it is stopped, over, or left and quiet. A chunk is valid until the next is
-   * asked for. Throws where it cannot be read.
+   * What is in it and what comes, until it is stopped, over, or left and quiet; an empty chunk where all there is was
+   * read. A chunk is valid until the next is asked for. Throws where it cannot be read.
    */
   async *read(stop: AbortSignal): AsyncGenerator<Uint8Array> {
     try {
@@ -67,7 +68,8 @@ export class Tail {
         since = performance.now();
       } else if (this.left && performance.now() - since >= QUIET_MS) {
         return;
-      } else {
+      } else if (!this.truncated) {
+        yield ALL_READ;
         await this.#ticker.next();
       }
     }
