@@ -9,7 +9,7 @@ export interface Fault {
    * - `request`: after so many bytes of a request's body, so that the server never has all of it;
    * - `sent`: when the server has all of a request and the client no answer, so that nobody knows what becomes of it;
    * - `done`: when the server has done what was asked, before the client hears of it;
-   * - `answer`: after so many bytes of the answer.
+   * - `answer`: after so many bytes of the answer, before its last one at the latest.
    */
   at: 'request' | 'sent' | 'done' | 'answer';
   /** Requests whose line and headers match; default any. */
@@ -121,6 +121,7 @@ function relay(from: Socket, pass: (chunk: Buffer) => Promise<void>): void {
 }
 
 const HEAD_END = '\r\n\r\n';
+const LAST_CHUNK = '0\r\n\r\n';
 
 interface Hooks {
   /** The fault that is to happen to a request with this line and these headers. */
@@ -164,7 +165,7 @@ class Passage {
       return;
     }
     await this.#write(this.#server, chunk);
-    if (fault?.at === 'sent' && this.#whole()) await this.#strike(fault);
+    if (fault?.at === 'sent' && isWhole(this.#head, this.#body, this.#tail)) await this.#strike(fault);
   }
 
   async down(chunk: Buffer): Promise<void> {
@@ -172,10 +173,15 @@ class Passage {
     const fault = this.#fault;
     if (fault?.at !== 'done' && fault?.at !== 'answer') return this.#write(this.#client, chunk);
     this.#answer = Buffer.concat([this.#answer, chunk]);
-    const bytes = fault.at === 'answer' ? (fault.bytes ?? 0) : 0;
     // The server ends the head of its answer when it has done what was asked; before that it reports progress in it.
-    const due = fault.at === 'done' ? this.#answer.includes(HEAD_END) : this.#answer.length > bytes;
+    const headEnd = this.#answer.indexOf(HEAD_END);
+    const head = headEnd < 0 ? '' : this.#answer.toString('latin1', 0, headEnd + HEAD_END.length);
+    const tail = this.#answer.toString('latin1', this.#answer.length - LAST_CHUNK.length);
+    const ends = isWhole(head, this.#answer.length - head.length, tail);
+    const wanted = fault.bytes ?? 0;
+    const due = fault.at === 'done' ? headEnd >= 0 : ends || this.#answer.length > wanted;
     if (!due) return;
+    const bytes = fault.at === 'answer' ? Math.min(wanted, this.#answer.length - 1) : 0;
     await this.#write(this.#client, this.#answer.subarray(0, bytes));
     await this.#strike(fault);
     await this.#write(this.#client, this.#answer.subarray(bytes));
@@ -197,7 +203,7 @@ class Passage {
   }
 
   #read(chunk: Buffer): void {
-    this.#tail = (this.#tail + chunk.toString('latin1')).slice(-5);
+    this.#tail = (this.#tail + chunk.toString('latin1')).slice(-LAST_CHUNK.length);
     if (this.#head.includes(HEAD_END)) {
       this.#body += chunk.length;
       return;
@@ -208,14 +214,6 @@ class Passage {
     if (end < 0) return;
     this.#body = text.length - this.#head.length;
     this.#fault = this.#hooks.take(this.#head);
-  }
-
-  /** Whether all of the request has come. */
-  #whole(): boolean {
-    if (!this.#head.includes(HEAD_END)) return false;
-    const length = /^content-length: *(\d+)/im.exec(this.#head)?.[1];
-    if (length !== undefined) return this.#body >= Number(length);
-    return !/^transfer-encoding: *chunked/im.test(this.#head) || this.#tail === '0\r\n\r\n';
   }
 
   async #strike({ at, how = 'cut' }: Fault): Promise<void> {
@@ -234,4 +232,17 @@ class Passage {
     if (chunk.length === 0 || to.destroyed || this.#stalled || (to === this.#client && this.#silent)) return;
     await new Promise<void>((resolve) => to.write(chunk, () => resolve()));
   }
+}
+
+/**
+ * Whether all of a request or an answer has come.
+ * @param head its first line and headers, empty where they have not come
+ * @param body bytes of its body
+ * @param tail the last bytes that have come
+ */
+function isWhole(head: string, body: number, tail: string): boolean {
+  if (!head.includes(HEAD_END)) return false;
+  const length = /^content-length: *(\d+)/im.exec(head)?.[1];
+  if (length !== undefined) return body >= Number(length);
+  return !/^transfer-encoding: *chunked/im.test(head) || tail === LAST_CHUNK;
 }
