@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +26,10 @@ beforeAll(async () => {
 afterAll(() => box.remove());
 
 /** What could come next: the kind, and the words. */
-async function next(words: string[], env: Record<string, string> = {}): Promise<[kind: string, ...string[]]> {
+async function next(
+  words: string[],
+  env: Record<string, string | undefined> = {},
+): Promise<[kind: string, ...string[]]> {
   const { status, stdout, stderr } = await box.run(['__complete', 'zsh', '--', ...words], {
     dataDir: false,
     env: { INFRASAGE_DATA_DIR: box.dataDir, ...env },
@@ -78,6 +81,50 @@ describe('what could come next', () => {
     expect(existsSync(join(box.dataDir, 'spool', 'other'))).toBe(false);
     expect(await next(['usage', '--tenant', ''], { INFRASAGE_DATABASE: '1st' })).toEqual(['words']);
     expect(await next(['--clickhouse', 'http://127.0.0.1:1', 'usage', '--tenant', ''])).toEqual(['words']);
+  });
+
+  it('is asked of no server and no directory that a file in the working directory names', async () => {
+    let asked = 0;
+    const server = createServer((socket) => {
+      asked += 1;
+      socket.destroy();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const secret = { INFRASAGE_DATA_DIR: '', INFRASAGE_CLICKHOUSE_PASSWORD: 'a-secret' };
+    const words = ['usage', '--tenant', ''];
+    const files: string[] = [];
+    const write = (name: string, content: string) => {
+      const path = box.file(name, content);
+      files.push(path);
+      chmodSync(path, 0o600);
+      return path;
+    };
+    try {
+      for (const name of ['.env', 'infrasage.config.json', 'infrasage.config.yaml']) {
+        const path = write(
+          name,
+          name === '.env' ? `INFRASAGE_CLICKHOUSE_URL=${url}\n` : `{"clickhouse.url": "${url}"}`,
+        );
+        expect(await next(words, secret)).toEqual(['words']);
+        expect(asked, name).toBe(0);
+        if (name !== '.env') expect(await next(['--config', name, ...words], secret)).toEqual(['words']);
+        else expect(await next(words, { ...secret, INFRASAGE_CLICKHOUSE_URL: url })).toEqual(['words']);
+        expect(asked, name).toBeGreaterThan(0);
+        asked = 0;
+        rmSync(path);
+      }
+      write('.env', 'INFRASAGE_CLICKHOUSE_CA_FILE=ca.pem\n');
+      expect(await next(['--clickhouse', url, ...words], secret)).toEqual(['words']);
+      expect(asked).toBe(0);
+      write('.env', `INFRASAGE_DATA_DIR=${box.dataDir}\n`);
+      expect(await next(words, { INFRASAGE_DATA_DIR: undefined })).toEqual(['words']);
+      expect(await next(['--data-dir', box.dataDir, 'usage', '--tenant', 'be'])).toEqual(['words', 'beta']);
+    } finally {
+      for (const path of files) rmSync(path, { force: true });
+      server.close();
+    }
   });
 
   it('waits for nobody who has the data, and asks who shares it', async () => {

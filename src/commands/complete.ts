@@ -14,14 +14,14 @@ export const configure: CommandModule['configure'] = (command, act) => {
   examples(command, ['infrasage __complete zsh -- usage --by ""']);
   act<object, [Shell, string[]]>(
     command,
-    async ({ io }, _, shell, handed) => {
+    async ({ io, settings }, _, shell, handed) => {
       const program = command.parent;
       if (!program) throw new Error('it is no command of its own');
       const found = await candidates(program, wordsOf(shell, handed), {
         load: (one) => load(one, program),
         tenants: async (prefix, { options }) => {
           const { tenantNames } = await import('../completion/tenants.ts');
-          return tenantNames(prefix, options as GlobalFlags, io);
+          return tenantNames(prefix, options as GlobalFlags, { ...io, env: settings.given });
         },
       });
       await write(io.stdout, answerTo(shell, found, handed));

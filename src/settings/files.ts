@@ -14,6 +14,8 @@ export interface ReadFile {
   /** By the names of the variables. */
   values: ReadonlyMap<string, { value: string; line: number }>;
   isReadByOthers: boolean;
+  /** Whether it was read because it lies in the working directory: it may have come with somebody else's files. */
+  isLaid: boolean;
 }
 
 /**
@@ -30,8 +32,8 @@ export async function readConfigFile(
   const path = given === undefined ? findConfigFile(env, folder) : resolve(folder, given);
   if (path === undefined) return undefined;
   const name = shownPath(path, folder);
-  if (given === undefined && dirname(path) === folder)
-    refuseOthers(path, `give it with --config ${name} to use it all the same`);
+  const isLaid = given === undefined && dirname(path) === folder;
+  if (isLaid) refuseOthers(path, `give it with --config ${name} to use it all the same`);
   const text = readText(path, name);
   const { parseDocument, LineCounter } = await import('yaml');
   const lines = new LineCounter();
@@ -54,7 +56,7 @@ export async function readConfigFile(
       line,
     });
   }
-  return { path: name, values, isReadByOthers: isReadByOthers(path) };
+  return { path: name, values, isReadByOthers: isReadByOthers(path), isLaid };
 }
 
 /**
@@ -81,7 +83,7 @@ export function readDotEnv(folder: string): ReadFile | undefined {
     values.set(variable, { value, line });
   }
   if (values.size === 0) return undefined;
-  return { path: '.env', values, isReadByOthers: isReadByOthers(path) };
+  return { path: '.env', values, isReadByOthers: isReadByOthers(path), isLaid: true };
 }
 
 function findConfigFile(env: Io['env'], folder: string): string | undefined {

@@ -6,12 +6,16 @@ import { allSettings, hasSecret, shownValue } from './table.ts';
 export interface Found {
   value: string;
   source: string;
+  /** Whether a file says it that was read because it lies in the working directory. */
+  isLaid: boolean;
 }
 
 /** What the files and the environment say, before flags and defaults. */
 export interface Settings {
   /** Environment over .env over config file, under the names of the variables: what the program reads. */
   env: Io['env'];
+  /** The environment as it was, without the files: for what reads the settings of another line. */
+  given: Io['env'];
   /** By variable, where it comes from; those that are not set are not in it. */
   found: ReadonlyMap<string, Found>;
   /** Files that were read. */
@@ -40,16 +44,17 @@ export async function readSettings(
   for (const file of [config, dotEnv]) {
     for (const [variable, { value, line }] of file?.values ?? []) {
       merged[variable] = value;
-      found.set(variable, { value, source: `${file?.path}:${line}` });
+      found.set(variable, { value, source: `${file?.path}:${line}`, isLaid: file?.isLaid ?? false });
     }
   }
   for (const { variable } of allSettings()) {
     const value = env[variable];
-    if (value !== undefined) found.set(variable, { value, source: variable });
+    if (value !== undefined) found.set(variable, { value, source: variable, isLaid: false });
   }
   const files = [config, dotEnv].filter((file) => file !== undefined);
   return {
     env: { ...merged, ...env },
+    given: env,
     found,
     files: files.map(({ path }) => path),
     exposed: files.filter(isExposed).map(({ path }) => path),
@@ -58,7 +63,7 @@ export async function readSettings(
 
 /** The settings of an environment alone. */
 export function settingsOf(env: Io['env']): Settings {
-  return { env, found: new Map(), files: [], exposed: [] };
+  return { env, given: env, found: new Map(), files: [], exposed: [] };
 }
 
 /** A setting in force, safe to show. */
