@@ -391,6 +391,29 @@ describe('exactly once', () => {
     ]);
   });
 
+  it('a purge keeps no batch waiting while letters are removed, and leaves what one writes meanwhile', async () => {
+    await empty();
+    await take(store, 'bad.ndjson', lines(...numbered(6), 'no json'));
+    const meanwhile = new Proxy(store, {
+      get(target, property) {
+        if (property === 'mutate') {
+          return async (...args: Parameters<Store['mutate']>) => {
+            await take(store, 'meanwhile.ndjson', lines('late'));
+            await target.mutate(...args);
+          };
+        }
+        const value: unknown = Reflect.get(target, property, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const purge = { tenantId: null, error: null, source: null, before: new Date(Date.now() + 60_000) };
+    const removed = await purgeLetters(meanwhile, purge, { purgeId: 'beside', now });
+    expect(removed.reduce((sum, { letters }) => sum + letters, 0n)).toBe(7n);
+    const { letters } = await listLetters(store, { ...ALL, state: null }, 10);
+    expect(letters.map(({ raw }) => String(raw))).toEqual(['late']);
+    await expectProved(store, { meanwhile: true });
+  });
+
   it('a purge that was interrupted is no difference, and is done by asking again', async () => {
     for (const after of [false, true]) {
       await empty();

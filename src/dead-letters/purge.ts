@@ -33,6 +33,7 @@ export function planPurge(store: Store, purge: Purge): Promise<PurgedCause[]> {
 /**
  * Removes dead letters, and writes down how many of which cause. That comes first: a purge that was interrupted has
  * removed all letters of a batch, cause and tenant or none, which is how verify can tell, and is done by asking again.
+ * Batches wait only while it is written down; what they write meanwhile stays, however old it is.
  * @param purgeId that nobody else has
  * @returns what was removed
  * @throws InfrasageError (exit 3)
@@ -42,42 +43,51 @@ export function purgeLetters(
   purge: Purge,
   { purgeId, now }: { purgeId: string; now: () => Date },
 ): Promise<PurgedCause[]> {
-  return store.exclusively(DEAD_LETTERS, () =>
-    withRows(store, 'exclusive', async () => {
-      // The letters of a batch that is open are counted when it is settled.
-      const open = (await pendingBatches(store)).map(({ batchId }) => batchId);
-      const record = { purge: purgeId, at: sqlTime(now()), before: sqlTime(purge.before), open };
-      const letters = condition(purge);
-      await store.command(
-        `INSERT INTO {{db}}.infrasage_dlq_purges (${COLUMNS})
-        SELECT {purge:String}, 1, toString(d.batch_id), d.error, d.tenant_id, count(),
-          countIf((toString(d.batch_id), d.line) IN (${REPLAYED})),
-          toDateTime64({before:String}, 3, 'UTC'), toDateTime64({at:String}, 3, 'UTC')
-        FROM {{db}}.infrasage_dlq AS d WHERE ${letters.where} AND d.batch_id NOT IN {open:Array(String)}
-        GROUP BY d.batch_id, d.error, d.tenant_id`,
-        { ...letters.params, ...record },
-      );
-      const removed = await store.query(
-        `SELECT toString(error) AS error, sum(p.letters) AS letters, sum(p.replayed) AS replayed
-        FROM {{db}}.infrasage_dlq_purges AS p FINAL WHERE purge_id = {purge:String} AND revision = 1
-        GROUP BY error ORDER BY letters DESC, error`,
-        causeRow,
-        record,
-      );
-      if (removed.length === 0) return removed;
-      const rows = condition(purge, '');
-      await store.mutate(
-        `ALTER TABLE {{db}}.infrasage_dlq DELETE WHERE ${rows.where} AND batch_id NOT IN {open:Array(String)}`,
-        { ...rows.params, ...record },
-      );
-      await store.command(
-        `INSERT INTO {{db}}.infrasage_dlq_purges (${COLUMNS})
-        SELECT purge_id, 2, batch_id, error, tenant_id, letters, replayed, received_before, recorded_at
-        FROM {{db}}.infrasage_dlq_purges WHERE purge_id = {purge:String} AND revision = 1`,
-        record,
-      );
-      return removed;
-    }),
+  return store.exclusively(DEAD_LETTERS, async () => {
+    const named = { purge: purgeId };
+    await withRows(store, 'exclusive', () => recordPurge(store, purge, { purgeId, at: now() }));
+    const removed = await store.query(
+      `SELECT toString(error) AS error, sum(p.letters) AS letters, sum(p.replayed) AS replayed
+      FROM {{db}}.infrasage_dlq_purges AS p FINAL WHERE purge_id = {purge:String} AND revision = 1
+      GROUP BY error ORDER BY letters DESC, error`,
+      causeRow,
+      named,
+    );
+    if (removed.length === 0) return removed;
+    const rows = condition(purge, '');
+    // Of batches that are written down alone: others may write letters of that age by now.
+    await store.mutate(
+      `ALTER TABLE {{db}}.infrasage_dlq DELETE WHERE ${rows.where} AND batch_id IN (
+        SELECT p.batch_id FROM {{db}}.infrasage_dlq_purges AS p WHERE p.purge_id = {purge:String})`,
+      { ...rows.params, ...named },
+    );
+    await store.command(
+      `INSERT INTO {{db}}.infrasage_dlq_purges (${COLUMNS})
+      SELECT purge_id, 2, batch_id, error, tenant_id, letters, replayed, received_before, recorded_at
+      FROM {{db}}.infrasage_dlq_purges WHERE purge_id = {purge:String} AND revision = 1`,
+      named,
+    );
+    return removed;
+  });
+}
+
+/** Writes down which letters are to go: those of batches that are settled, whose letters do not change any more. */
+async function recordPurge(
+  store: Store,
+  purge: Purge,
+  { purgeId, at }: { purgeId: string; at: Date },
+): Promise<void> {
+  // The letters of a batch that is open are counted when it is settled.
+  const open = (await pendingBatches(store)).map(({ batchId }) => batchId);
+  const { where, params } = condition(purge);
+  await store.command(
+    `INSERT INTO {{db}}.infrasage_dlq_purges (${COLUMNS})
+    SELECT {purge:String}, 1, toString(d.batch_id), d.error, d.tenant_id, count(),
+      countIf((toString(d.batch_id), d.line) IN (${REPLAYED})),
+      toDateTime64({before:String}, 3, 'UTC'), toDateTime64({at:String}, 3, 'UTC')
+    FROM {{db}}.infrasage_dlq AS d WHERE ${where} AND d.batch_id NOT IN {open:Array(String)}
+    GROUP BY d.batch_id, d.error, d.tenant_id`,
+    { ...params, purge: purgeId, at: sqlTime(at), before: sqlTime(purge.before), open },
   );
 }
 
