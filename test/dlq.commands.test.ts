@@ -181,7 +181,8 @@ describe('the workbench', () => {
 
   it('counts each letter once, with what was set, and says so before and after', async () => {
     const fix = ['dlq', 'replay', '--error', 'missing_service_id', '--set', 'service_id=fixed'];
-    const first = await box.run([...fix, '--json']);
+    const exact = '{"n":9007199254740993,"d":0.1000000000000000055}';
+    const first = await box.run([...fix, '--set', `attributes=${exact}`, '--json']);
     expect(first.stderr).toContain('3 dead letters of 4 will count, and change the bill:');
     expect(first.stderr).toContain('acme-corp 2024-03 metric: +1 event');
     const done = JSON.parse(first.stdout) as Replay;
@@ -206,6 +207,12 @@ describe('the workbench', () => {
     expect((await events()).total_events).toBe(4);
     expect(await each()).toHaveLength(7);
     expect((await each('--state', 'replayed')).map(({ line }) => line).sort()).toEqual([2, 3, 4]);
+    const stored = [
+      'sql',
+      `SELECT attributes FROM infrasage_raw_firehose WHERE service_id = 'fixed' LIMIT 1`,
+    ];
+    expect((await box.run([...stored, '--json'])).stdout).toContain('9007199254740993');
+    expect((await box.run(['dlq', 'show', await idOf(3)])).stdout).toContain(`attributes=${exact}`);
     const shown = await box.json<{ replayed: object }>(['dlq', 'show', await idOf(3)]);
     expect(shown).toMatchObject({
       state: 'replayed',
@@ -269,6 +276,9 @@ describe('the workbench', () => {
     [['--set', 'value'], /--set value is not field=value/],
     [['--set', 'value=many'], /--set value=many: value must be a number/],
     [['--set', 'attributes=[1]'], /attributes must be a JSON object/],
+    [['--set', 'attributes=1'], /attributes must be a JSON object/],
+    [['--set', 'attributes={"a":1,"a":2}'], /attributes must be a JSON object/],
+    [['--set', 'attributes={"a":99999999999999999999}'], /attributes must be a JSON object/],
     [['--default-type', 'none'], /--default-type must be one of metric/],
     [['--error', 'none'], /--error none is not an error code/],
     [['--max-line', '1e9'], /--max-line must be at most/],

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
+import { isLosslessNumber, parse, stringify } from 'lossless-json';
 import { z } from 'zod';
 import {
   type BillChange,
@@ -13,6 +14,7 @@ import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
 import type { Column, Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
+import { readJson } from '../strict-json.ts';
 import { checkAfterIngest } from './alerts-check.ts';
 import { type Act, examples, oneOf } from './command.ts';
 import { type FilterOptions, filterOptions, letterFilter } from './dlq-filter.ts';
@@ -110,8 +112,14 @@ const JUDGING = 'judging dead letters';
 
 /** Fields that are no strings; all others are set to the text as it is. */
 const JSON_FIELDS: Record<string, { schema: z.ZodType; what: string }> = {
-  value: { schema: z.number(), what: 'a number' },
-  attributes: { schema: z.record(z.string(), z.unknown()), what: 'a JSON object' },
+  value: { schema: z.custom(isLosslessNumber), what: 'a number' },
+  attributes: {
+    schema: z.custom(
+      (value) =>
+        typeof value === 'object' && value !== null && !Array.isArray(value) && !isLosslessNumber(value),
+    ),
+    what: 'a JSON object that can be kept as it is',
+  },
 };
 
 /**
@@ -123,15 +131,20 @@ function parseChange(text: string): [field: string, value: unknown] {
   if (field === undefined) throw usageError(`--set ${text} is not field=value`);
   const kind = Object.hasOwn(JSON_FIELDS, field) ? JSON_FIELDS[field] : undefined;
   if (!kind) return [field, value];
-  const parsed = kind.schema.safeParse(readJson(value));
+  const parsed = kind.schema.safeParse(exactJson(value));
   if (!parsed.success) throw usageError(`--set ${text}: ${field} must be ${kind.what}`);
   return [field, parsed.data];
 }
 
-function readJson(text: string): unknown {
+/** What JSON says, its numbers as they are written; undefined where a line may not say it, or a part would be lost. */
+function exactJson(text: string): unknown {
+  if (!readJson(Buffer.from(text)).valid) return undefined;
   try {
-    return JSON.parse(text);
+    const value = parse(text);
+    const kept = JSON.stringify(JSON.parse(stringify(value) ?? ''));
+    return kept === JSON.stringify(JSON.parse(text)) ? value : undefined;
   } catch {
+    // A key that is repeated with another value.
     return undefined;
   }
 }

@@ -1,6 +1,7 @@
 import { EXIT, InfrasageError } from '../errors.ts';
 import { explain, tooLong, type Violation } from '../ingest/contract.ts';
 import { isoTime } from '../period.ts';
+import { jsonText } from '../render/json.ts';
 import type { Column, Report, Row } from '../render/report.ts';
 import { excerpt, formatCount, plural } from '../render/text.ts';
 import { contractOf, type FoundLetter, findLetter, type Replayed } from '../reports/dead-letter.ts';
@@ -248,7 +249,7 @@ function replayedJson({ at, changes, batchId, event, rejectedAs }: Replayed) {
 }
 
 function replayedWords({ at, changes, event, rejectedAs }: Replayed): string {
-  const fields = Object.entries(changes).map(([field, value]) => `${field}=${JSON.stringify(value)}`);
+  const fields = Object.entries(changes).map(([field, value]) => `${field}=${jsonText(value)}`);
   const how = `Replayed ${isoTime(at)}${fields.length > 0 ? ` with ${fields.join(', ')}` : ''}`;
   if (!event) return `${how}, and rejected again: infrasage dlq show ${rejectedAs}`;
   return `${how}: it is the ${event.eventType} of ${event.serviceId} of ${event.tenantId} at ${isoTime(event.timestamp)}, ${plural(event.bytes, 'byte')}`;

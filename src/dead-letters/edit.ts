@@ -1,7 +1,8 @@
 import { type Node, parseTree } from 'jsonc-parser';
+import { stringify } from 'lossless-json';
 import { readJson } from '../strict-json.ts';
 
-/** Fields and what they are set to: anything that JSON can say. */
+/** Fields and what they are set to: anything that JSON can say, numbers that must stay as written as LosslessNumber. */
 export type Changes = ReadonlyMap<string, unknown>;
 
 const MARK = '\ufeff';
@@ -20,7 +21,7 @@ export function setFields(line: Buffer, changes: Changes): Buffer | undefined {
   const mark = sent.startsWith(MARK) ? MARK : '';
   let text = sent.slice(mark.length);
   for (const [field, value] of changes) {
-    const edited = setField(text, field, JSON.stringify(value));
+    const edited = setField(text, field, stringify(value) ?? 'null');
     if (edited === undefined) return undefined;
     text = edited;
   }

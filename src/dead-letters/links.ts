@@ -1,3 +1,4 @@
+import { stringify } from 'lossless-json';
 import type { ContractEvent } from '../ingest/contract.ts';
 import type { LedgerEntry } from '../ingest/ledger.ts';
 import type { LetterPlace } from '../reports/letter-pages.ts';
@@ -28,7 +29,7 @@ export async function recordLinks(
   links: readonly Link[],
   { changes, now }: { changes: Changes; now: Date },
 ): Promise<void> {
-  const set = JSON.stringify(Object.fromEntries(changes));
+  const set = stringify(Object.fromEntries(changes)) ?? '{}';
   for (let i = 0; i < links.length; i += STEP) {
     await store.insert(
       'infrasage_dlq_replays',

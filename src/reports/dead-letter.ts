@@ -1,3 +1,4 @@
+import { parse } from 'lossless-json';
 import { z } from 'zod';
 import { KEPT_OF_LONG_LINE } from '../ingest/batch.ts';
 import { type ContractOptions, EVENT_TYPES } from '../ingest/contract.ts';
@@ -19,7 +20,7 @@ export interface LetterOrigin {
 /** A letter that was sent again, and what it has become. */
 export interface Replayed {
   at: Date;
-  /** The fields that were set, as given. */
+  /** The fields that were set, as given: numbers as LosslessNumber. */
   changes: Record<string, unknown>;
   batchId: string;
   /** Its line in that batch. */
@@ -126,7 +127,7 @@ export function contractOf({ options, boundTo }: LetterOrigin, receivedAt: Date)
 
 const replayRow = z.object({
   recorded_at: utcTime,
-  changes: z.string().transform((text) => z.record(z.string(), z.unknown()).parse(JSON.parse(text))),
+  changes: z.string().transform((text) => z.record(z.string(), z.unknown()).parse(parse(text))),
   line: uint64,
   batch_id: z.string(),
   tenant_id: z.string(),
