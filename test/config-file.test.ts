@@ -197,6 +197,13 @@ describe('a file that is wrong is named with the line', () => {
     expect(await refusal()).toContain(
       'infrasage.config.yaml and infrasage.config.json are both there; keep one',
     );
+    file('infrasage.config.yml', 'tenant: b\n');
+    rmSync(box.file('infrasage.config.json', ''));
+    expect(await refusal()).toContain(
+      'infrasage.config.yaml and infrasage.config.yml are both there; keep one',
+    );
+    rmSync(box.file('infrasage.config.yaml', ''));
+    expect((await inForce()).get('tenant')?.source).toBe('infrasage.config.yml:1');
     expect(await refusal(['--config', 'nowhere.yaml', 'tenants'])).toContain(
       'there is no config file nowhere.yaml',
     );

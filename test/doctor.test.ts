@@ -158,7 +158,7 @@ describe('doctor on a data directory', () => {
         INFRASAGE_SMTP_URL: 'smtp://user:pass-word@127.0.0.1:1',
         SLACK_WEBHOOK_URL: 'https://hooks.slack.example/services/T0/B0/token',
         INFRASAGE_JWT_SECRET: 'j'.repeat(40),
-        INFRASAGE_JWKS_URL: 'https://login.acme.example/keys',
+        INFRASAGE_JWKS_URL: 'https://a-token@login.acme.example/keys',
         INFRASAGE_DATABSE: 'x',
       };
       const { check, codes, fix, stdout } = await doctor(box, env, '--offline');
@@ -170,6 +170,11 @@ describe('doctor on a data directory', () => {
         name: 'alerts.webhook_secret',
         value: '…',
         source: '.env:1',
+      });
+      expect(check('settings')?.details.settings).toContainEqual({
+        name: 'jwt.jwks_url',
+        value: 'https://…@login.acme.example/keys',
+        source: 'INFRASAGE_JWKS_URL',
       });
       expect(check('settings')?.details.settings).toContainEqual({
         name: 'alerts.smtp_url',

@@ -19,8 +19,8 @@ export interface ReadFile {
 }
 
 /**
- * Reads the config file that is named, or the first that is there: infrasage.config.yaml or .json in the working
- * directory, then config.yaml or config.json in the user's folder for infrasage.
+ * Reads the config file that is named, or the first that is there: infrasage.config.yaml, .yml or .json in the working
+ * directory, then config.yaml, .yml or .json in the user's folder for infrasage.
  * @returns undefined where there is none
  * @throws InfrasageError (exit 2) that names the file and the line: unknown settings, wrong values, two files in one
  *   place, a file of another user in the working directory
@@ -94,7 +94,7 @@ function findConfigFile(env: Io['env'], folder: string): string | undefined {
     ...(own === undefined ? [] : [join(own, 'infrasage', 'config')]),
   ];
   for (const place of places) {
-    const [first, second] = ['.yaml', '.json'].map((ending) => place + ending).filter(existsSync);
+    const [first, second] = ['.yaml', '.yml', '.json'].map((ending) => place + ending).filter(existsSync);
     if (first !== undefined && second !== undefined) {
       throw usageError(
         `${shownPath(first, folder)} and ${shownPath(second, folder)} are both there`,

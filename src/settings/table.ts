@@ -159,6 +159,7 @@ export const SETTINGS = {
     what: 'https URL of the keys that tokens are verified with, instead',
     variable: 'INFRASAGE_JWKS_URL',
     value: jwksUrl,
+    secret: 'password',
   },
   'jwt.public_key_file': {
     what: 'file with the public key that they are verified with, instead',
@@ -215,7 +216,7 @@ export interface Setting {
   /** From the text of a flag, a variable or a file. */
   value: z.ZodType<unknown, unknown>;
   path?: true;
-  /** What of it is secret: all of it, the password in a URL, or what comes after the host. */
+  /** What of it is secret: all of it, the password in a URL (or the name that stands alone), or what comes after the host. */
   secret?: 'all' | 'password' | 'place';
 }
 
@@ -237,7 +238,10 @@ export function shownValue({ secret }: Setting, text: string): string {
   if (secret === 'all' || !URL.canParse(text)) return HIDDEN;
   const url = new URL(text);
   if (secret === 'place') return `${url.protocol}//${url.host}/${HIDDEN}`;
-  return url.password === '' ? text : text.replace(/:\/\/.*@/, `://${url.username}:${HIDDEN}@`);
+  if (url.username === '' && url.password === '') return text;
+  // Without a password the name may be a token.
+  const name = url.password === '' ? HIDDEN : `${url.username}:${HIDDEN}`;
+  return text.replace(/:\/\/.*@/, `://${name}@`);
 }
 
 /** Whether a value has something secret in it. */
