@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { type Act, examples, examplesOf, oneOf } from './commands/command.ts';
+import { type Act, examples, examplesOf, type Load, oneOf } from './commands/command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { FORMATS } from './render/format.ts';
 import { programVersion } from './version.ts';
@@ -14,8 +14,7 @@ interface Output {
 /** The program with its own options, and what to load its commands by. */
 export interface Program {
   command: Command;
-  /** Loads the file of a command of the first level, as calling it does; once. */
-  load(command: Command): Promise<void>;
+  load: Load;
 }
 
 /**
@@ -76,11 +75,11 @@ export function buildProgram(output: Output, actOf: (program: Command) => Act): 
   );
   const act = actOf(program);
   const loaded = new Set<Command>();
-  const load = async (command: Command) => {
+  const load: Load = async (command) => {
     const entry = COMMANDS.find((candidate) => candidate.name === command.name());
     if (!entry || command.parent !== program || loaded.has(command)) return;
     loaded.add(command);
-    (await entry.load()).configure(command, act);
+    (await entry.load()).configure(command, act, load);
   };
   // A command's file is loaded when it is called, so that the others cost nothing.
   program.hook('preSubcommand', (_, command) => load(command));

@@ -14,6 +14,9 @@ export interface ActOptions {
   brokenSettings?: boolean;
 }
 
+/** Loads what a command of the first level has, its options and subcommands, as calling it does; once. */
+export type Load = (command: Command) => Promise<void>;
+
 /** Turns a handler into commander's action: opens the context, runs, closes. */
 export type Act = <Options, Arguments extends unknown[] = []>(
   command: Command,
@@ -23,7 +26,7 @@ export type Act = <Options, Arguments extends unknown[] = []>(
 
 /** A command's own file: its arguments, options and examples, and what it does. */
 export interface CommandModule {
-  configure(command: Command, act: Act): void;
+  configure(command: Command, act: Act, load: Load): void;
 }
 
 /** An option that takes one of some words: help lists them and shells complete them; who reads it refuses others. */

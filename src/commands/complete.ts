@@ -1,13 +1,12 @@
-import { Argument, type Command } from 'commander';
+import { Argument } from 'commander';
 import { candidates } from '../completion/candidates.ts';
 import { answerTo, SHELLS, type Shell, wordsOf } from '../completion/shells.ts';
 import type { GlobalFlags } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import { write } from '../io.ts';
 import { type CommandModule, examples } from './command.ts';
-import { COMMANDS } from './index.ts';
 
-export const configure: CommandModule['configure'] = (command, act) => {
+export const configure: CommandModule['configure'] = (command, act, load) => {
   command
     .addArgument(new Argument('<shell>').choices(SHELLS))
     .argument('[words...]', 'what the shell hands over: see completion/shells.ts');
@@ -18,7 +17,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const program = command.parent;
       if (!program) throw new Error('it is no command of its own');
       const found = await candidates(program, wordsOf(shell, handed), {
-        load: (one) => load(one, program),
+        load,
         tenants: async (prefix, { options }) => {
           const { tenantNames } = await import('../completion/tenants.ts');
           return tenantNames(prefix, options as GlobalFlags, { ...io, env: settings.given });
@@ -30,9 +29,3 @@ export const configure: CommandModule['configure'] = (command, act) => {
     { brokenSettings: true },
   );
 };
-
-/** Loads what a command has, to be read and not run. */
-async function load(command: Command, program: Command): Promise<void> {
-  const entry = COMMANDS.find(({ name }) => name === command.name());
-  if (entry && command.parent === program) (await entry.load()).configure(command, () => {});
-}

@@ -9,9 +9,8 @@ import { settlePlace } from '../ingest/recover.ts';
 import { spool } from '../ingest/spool.ts';
 import { beginAttempt } from '../ingest/write.ts';
 import { lettersBetween, type PageSize } from '../reports/letter-pages.ts';
-import { batchId } from '../store/batch-id.ts';
+import { batchId, REPLAY_HEAD } from '../store/batch-id.ts';
 import { type Binding, type Store, sqlTime, uint64 } from '../store/store.ts';
-import { REPLAY_HEAD } from '../verify/verify.ts';
 import { type Link, recordLinks } from './links.ts';
 import { DEAD_LETTERS } from './lock.ts';
 import {

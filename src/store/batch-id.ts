@@ -15,3 +15,6 @@ export function shortBatchId(id: string): string {
 export function shortId(column: string): string {
   return `if(match(${column}, '^[0-9a-f]{64}#[0-9]+$'), concat(substring(${column}, 1, ${KEY_LENGTH}), '.', substring(${column}, 66)), ${column})`;
 }
+
+/** In the ledger, the head of a batch of dead letters that were sent again; of others it is a hash. */
+export const REPLAY_HEAD = 'replay';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { shortId } from '../store/batch-id.ts';
+import { REPLAY_HEAD, shortId } from '../store/batch-id.ts';
 import { withRows } from '../store/row-lock.ts';
 import { type Params, type Store, uint64 } from '../store/store.ts';
 import { keptSinceParam, rawKeptSince } from './retention.ts';
@@ -37,9 +37,6 @@ export interface Verification {
   /** Where raw rows have a term: what was ingested before is not compared, since its raw rows may be gone. */
   keptSince: Date | null;
 }
-
-/** In the ledger, the head of a batch of dead letters that were sent again; of others it is a hash. */
-export const REPLAY_HEAD = 'replay';
 
 /** Differences listed of each check; all are counted. */
 export const LISTED = 100;
