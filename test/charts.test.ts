@@ -344,6 +344,12 @@ describe('--chart', () => {
     );
   });
 
+  test('usage of more than a year: the days have their year', async () => {
+    const chart = (since: string) => shown('usage', '--since', since, '--until', '2026-02-06', '--chart');
+    expect(await chart('2025-02-06')).toMatch(/\n *03-10 +04-21 .*\n/);
+    expect(await chart('2025-02-05')).toMatch(/\n *2025-03-10 +2025-06-02 .*\n/);
+  });
+
   test('usage without events: no chart', async () => {
     expect(await shown('usage', '--since', '2025-01-01', '--until', '2025-01-02', '--chart')).toMatch(
       /^\nUsage of .*\n\nNo events in this period\.\n/,

@@ -21,6 +21,8 @@ export function chartOption(): Option {
 const MOST_BARS = 20;
 /** A period up to this long is drawn by hour, a longer one by day: three days. */
 const BY_HOUR = 72 * STEP_LENGTH.hour;
+/** The days of a longer one have the year with them. */
+const YEAR = 365 * STEP_LENGTH.day;
 
 const TITLES: Record<Dimension, string> = { events: 'Events', bytes: 'Stored bytes' };
 const kindOf = (measure: Dimension) => (measure === 'bytes' ? 'bytes' : 'count');
@@ -116,9 +118,14 @@ export function sumRows({ rows }: Usage, measure: Dimension): Map<string, bigint
 function steps(step: Columns['step'], { start, end }: Period, known: readonly string[]) {
   const found: { key: string; ordinal: number; label: string }[] = [];
   const newest = [...known].sort().at(-1) ?? '';
+  const inYear = end.getTime() - start.getTime() <= YEAR;
   const after = (time: Date) => time >= end && keyOf(time, step) > newest;
   for (let time = firstStep(step, start); !after(time); time = nextStep(step, time)) {
-    found.push({ key: keyOf(time, step), ordinal: ordinalOf(time, step), label: labelOf(time, step) });
+    found.push({
+      key: keyOf(time, step),
+      ordinal: ordinalOf(time, step),
+      label: labelOf(time, step, inYear),
+    });
   }
   return found;
 }
@@ -146,9 +153,10 @@ function ordinalOf(time: Date, step: Columns['step']): number {
   return time.getTime() / STEP_LENGTH[step] + (step === 'day' ? 3 : 3 * 24);
 }
 
-function labelOf(time: Date, step: Columns['step']): string {
+function labelOf(time: Date, step: Columns['step'], inYear: boolean): string {
   const iso = time.toISOString();
   if (step === 'month') return iso.slice(0, 7);
+  if (step === 'day' && !inYear) return iso.slice(0, 10);
   return step === 'day' || time.getUTCHours() === 0 ? iso.slice(5, 10) : iso.slice(11, 16);
 }
 
