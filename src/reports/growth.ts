@@ -14,7 +14,7 @@ export interface Growth {
   bytes: bigint;
   /** Events a day, of the last four weeks or as long as there are any. */
   eventsPerDay: number;
-  /** Bytes on disk a day; null where that cannot be told: nothing came, or old rows go as new ones come. */
+  /** Bytes on disk a day, of the server that is asked; null where that cannot be told: nothing came, or old rows go as new ones come. */
   bytesPerDay: number | null;
 }
 
@@ -23,9 +23,14 @@ export interface Growth {
  * those stored now take.
  */
 export async function growth(reader: Reader, now: Date): Promise<Growth> {
-  const [sizes, retention, [recent]] = [
+  const [sizes, retention, [firehose], [recent]] = [
     await tableSizes(reader),
     await rawRetention(reader),
+    // On a cluster of all nodes, as the metering: this server has its share of both.
+    await reader.query(
+      'SELECT count() AS stored FROM {{db}}.infrasage_raw_firehose',
+      z.object({ stored: uint64 }),
+    ),
     await reader.query(
       `SELECT sum(m.event_count) AS events, toUnixTimestamp(min(m.hour)) AS first
       FROM {{db}}.infrasage_usage_metering AS m
@@ -35,7 +40,7 @@ export async function growth(reader: Reader, now: Date): Promise<Growth> {
     ),
   ];
   const bytes = sizes.reduce((sum, table) => sum + table.bytes, 0n);
-  const stored = sizes.find(({ table }) => /^infrasage_raw_firehose(_local)?$/.test(table))?.rows ?? 0n;
+  const stored = firehose?.stored ?? 0n;
   const events = recent?.events ?? 0n;
   if (events === 0n || stored === 0n) return { bytes, eventsPerDay: 0, bytesPerDay: null };
   const since = now.getTime() - (recent?.first ?? 0) * 1000;
