@@ -190,6 +190,11 @@ describe('sql on the embedded engine', () => {
     open: () => openEmbedded({ dataDir: box.dataDir, database: 'infrasage', command: 'test' }),
   }));
 
+  it('ends after ten minutes, whoever still waits for it', async () => {
+    const { stdout } = await box.run(['sql', `SELECT getSetting('max_execution_time') AS seconds`, '--json']);
+    expect(stdout).toMatch(/"seconds": "?600"?/);
+  });
+
   it('prints every format, and reads the statement from standard input', async () => {
     const sql =
       "SELECT tenant_id, count() AS n, groupArray(service_id) AS s FROM infrasage_raw_firehose WHERE tenant_id = 'beta' GROUP BY tenant_id";

@@ -36,6 +36,8 @@ const MAX_STATEMENT = 64 * 1024 * 1024;
 
 /** Free bytes below which no stored rows are changed. */
 const MUTATION_ROOM = 8 * 1024 * 1024;
+/** A question of the user's own ends after so long, seconds: the process that has the engine may not hear that nobody waits. */
+const LONGEST_QUESTION_S = 600;
 
 /** A store whose engine runs in this process, and so has all of its databases. */
 export interface EmbeddedStore extends Store, EmbeddedDatabase {
@@ -247,8 +249,9 @@ class DatabaseStore implements EmbeddedStore {
       });
     try {
       await session.command({ query: `USE \`${this.database}\`` });
-      const settings = questionSettings(question.maxRows).map(([name, value]) => `${name} = ${value}`);
-      await session.command({ query: `SET ${settings.join(', ')}` });
+      const limits: [string, string][] = [['max_execution_time', String(LONGEST_QUESTION_S)]];
+      const settings = [...limits, ...questionSettings(question.maxRows)];
+      await session.command({ query: `SET ${settings.map((pair) => pair.join(' = ')).join(', ')}` });
       return await answer(run, question);
     } catch (error) {
       throw questionFailure(storeFailure(error));
