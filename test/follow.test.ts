@@ -196,6 +196,28 @@ it('follows files that are not there yet, each on its own; goes on exactly where
   expect(await box.json<Summary>(['ingest', a, `${b}.1`, b])).toMatchObject({ accepted: 0 });
 });
 
+it('takes the rest of a file that was compressed and cut off, followed or not', async () => {
+  const path = box.file('app.log', lines(event()));
+  let running = box.start([...FOLLOW, path]);
+  await untilStored(1);
+  const compressAndCutOff = (id: string) => {
+    appendFileSync(path, lines(event({ service_id: id })));
+    writeFileSync(`${path}.gz`, gzipSync(readFileSync(path)));
+    writeFileSync(path, '');
+  };
+  running.child.kill('SIGSTOP');
+  compressAndCutOff('rest');
+  running.child.kill('SIGCONT');
+  await untilStored(2);
+  writeFileSync(path, lines(event({ service_id: 'next' })));
+  await untilStored(3);
+  await stopped(running);
+  compressAndCutOff('rest of the next');
+  running = box.start([...FOLLOW, path]);
+  await untilStored(4);
+  await stopped(running);
+});
+
 it('takes a stream that does not end, until it does or is told to stop', async () => {
   const running = box.start(FOLLOW);
   running.stdin.write(lines(event(), 'no json') + event({ service_id: 'cut' }).slice(0, 30));

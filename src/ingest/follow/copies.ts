@@ -66,7 +66,9 @@ async function besideOne(path: string): Promise<Entry[]> {
   const found: Entry[] = [];
   for (const one of names) {
     if (!one.startsWith(name) || one === basename(path)) continue;
-    if (COMPRESSED.test(one) && names.has(one.replace(COMPRESSED, ''))) continue;
+    const plain = one.replace(COMPRESSED, '');
+    // Beside the followed name itself, it was compressed from it before that was cut off.
+    if (plain !== one && plain !== basename(path) && names.has(plain)) continue;
     const entry = await entryOf(join(folder, one));
     if (entry) found.push({ ...entry, rotated: isRotated(one, basename(path)) });
   }
