@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -216,6 +216,63 @@ it('takes the rest of a file that was compressed and cut off, followed or not', 
   running = box.start([...FOLLOW, path]);
   await untilStored(4);
   await stopped(running);
+});
+
+it('counts what files that are there at the same time say alike, and knows both again', async () => {
+  const names = ['a.log', 'b.log'].map((name) => join(box.folder, name));
+  const [a = '', b = ''] = names;
+  const beat = lines(event());
+  writeFileSync(a, beat);
+  let running = box.start([...FOLLOW, ...names]);
+  await untilStored(1);
+  writeFileSync(b, beat);
+  await untilStored(2);
+  for (const path of names) appendFileSync(path, beat);
+  await untilStored(4);
+  running.child.kill('SIGKILL');
+  await running.done;
+  appendFileSync(b, lines(event({ service_id: 'b' })));
+  running = box.start([...FOLLOW, ...names]);
+  await untilStored(5);
+  expect(await stopped(running)).toMatchObject({ accepted: 1, skipped: 0 });
+  // Where the places are lost, the ledger knows which chain is whose, in any order.
+  rmSync(join(box.dataDir, 'follow'), { recursive: true });
+  for (const path of names) appendFileSync(path, lines(event({ service_id: 'last' })));
+  running = box.start([...FOLLOW, b, a]);
+  await untilStored(7);
+  expect(await stopped(running)).toMatchObject({ accepted: 2, skipped: 5 });
+
+  // What was ingested by name is known, also where another starts alike.
+  const [c, d] = ['c', 'd'].map((id) => {
+    const path = box.file(`${id}.log`, lines(event({ service_id: 'cd' }), event({ service_id: id })));
+    return path;
+  });
+  await box.json(['ingest', c ?? '', d ?? '']);
+  running = box.start([...FOLLOW, c ?? '', d ?? '']);
+  appendFileSync(d ?? '', lines(event({ service_id: 'more' })));
+  await untilStored(12);
+  expect(await stopped(running)).toMatchObject({ accepted: 1, skipped: 4 });
+});
+
+it('keeps a file apart with --allow-duplicates on one root, also after it was killed', async () => {
+  const path = box.file('app.log', lines(event()));
+  await box.json(['ingest', path]);
+  const apart = [...FOLLOW, '--allow-duplicates', path];
+  let running = box.start(apart);
+  await untilStored(2);
+  running.child.kill('SIGKILL');
+  await running.done;
+  const [name = ''] = readdirSync(join(box.dataDir, 'follow')).filter((one) => one.endsWith('.json'));
+  const file = join(box.dataDir, 'follow', name);
+  const places = JSON.parse(readFileSync(file, 'utf8')) as { generations: { marks: unknown[] }[] };
+  expect(places).toMatchObject({ generations: [{ root: expect.stringMatching(/^[0-9a-f]{64}$/) }] });
+  // As it is where the batch was begun, and is committed after the next start.
+  for (const generation of places.generations) generation.marks = [];
+  writeFileSync(file, JSON.stringify(places));
+  appendFileSync(path, lines(event({ service_id: 'b' })));
+  running = box.start(apart);
+  await untilStored(3);
+  expect(await stopped(running)).toMatchObject({ accepted: 1, skipped: 1 });
 });
 
 it('takes a stream that does not end, until it does or is told to stop', async () => {

@@ -95,7 +95,8 @@ const MOST_LINES = 500_000;
 const MOST_CUT = 2_000;
 /** Ends a line that was cut: where a batch has such an ending, the engine takes one CR off each line. */
 const CRLF = Buffer.of(CR, LF);
-const BOM = [0xef, 0xbb, 0xbf];
+/** A byte order mark; at the start of an input it is skipped. */
+export const BOM = [0xef, 0xbb, 0xbf];
 /** Bytes of the first line that make a batch's head. */
 const HEAD_BYTES = 1024;
 /** Bytes by which the end of a batch is told from others. */
@@ -217,8 +218,8 @@ async function matching(
   return undefined;
 }
 
-/** The ending is no part of it: an unfinished line may get either of the two. */
-function headOf(bytes: Uint8Array): string {
+/** Hash of the start of the first line. The ending is no part of it: an unfinished line may get either of the two. */
+export function headOf(bytes: Uint8Array): string {
   const lf = bytes.indexOf(LF);
   let end = lf < 0 ? bytes.length : lf;
   if (bytes[end - 1] === CR) end -= 1;

@@ -102,7 +102,7 @@ export async function ingest(
  * the same options give the same chain, under any name; with other options
  * the outcome may differ, so that is another chain.
  */
-function rootKey({ allowDuplicates, ...options }: IngestOptions): string {
+export function rootKey({ allowDuplicates, ...options }: IngestOptions): string {
   const identity = allowDuplicates ? randomUUID() : JSON.stringify(lineOptions(options));
   return createHash('sha256').update(`infrasage chain 1\n${identity}`).digest('hex');
 }

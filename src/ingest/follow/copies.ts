@@ -94,7 +94,8 @@ export function asEntry(path: string, found: BigIntStats): Entry {
   };
 }
 
-function isRotated(name: string, of: string): boolean {
+/** Whether a name is one that rotation gives to a file of another name. */
+export function isRotated(name: string, of: string): boolean {
   const plain = name.replace(COMPRESSED, '');
   if (plain.startsWith(of)) return ROTATED.test(plain.slice(of.length));
   const { name: stem, ext } = parse(of);

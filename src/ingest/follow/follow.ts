@@ -6,12 +6,14 @@ import {
   type IngestOptions,
   type IngestSummary,
   ingest,
+  rootKey,
   slotsOf,
   together,
 } from '../ingest.ts';
 import { fileSource, type Source, startsCompressed } from '../source.ts';
 import { FollowedFile } from './followed-file.ts';
 import { Positions } from './positions.ts';
+import { Roots } from './roots.ts';
 import { Ticker } from './ticker.ts';
 
 /** How often a file is looked at, ms. */
@@ -60,20 +62,27 @@ export async function follow(
   const ticker = new Ticker(LOOK_MS, ending);
   const { allowDuplicates, batchBytes: _, flushMs: __, dryRun: ___, ...decisive } = options;
   const identity = JSON.stringify([deps.store.spoolDir, allowDuplicates, decisive]);
-  const following = [...paths].map(async ([resolved, path]) => {
-    const positions = await Positions.of(resolved, { folder, identity });
+  const roots = new Roots(deps.store, rootKey({ ...options, allowDuplicates: false }));
+  const files = [...paths].map(async ([resolved, path]) => {
+    const positions = await Positions.of(resolved, { folder, identity, apart: allowDuplicates });
     const of = {
       store: deps.store,
+      roots,
       ticker,
       stop: ending,
       ingest: (source: Source) => run.ingest(source),
       say,
       fail,
     };
-    await new FollowedFile(path, positions, of).follow();
+    return new FollowedFile(path, positions, of);
+  });
+  const following = Promise.all(files).then(async (all) => {
+    // First what was followed before: what is new is compared with it.
+    await Promise.all(all.map((file) => file.resume()));
+    await Promise.all(all.map((file) => file.follow()));
   });
   await Promise.all([
-    ...following,
+    following,
     ...streams.map((source) => run.ingest({ ...source, live: 'silent' }).catch(fail)),
   ]);
   const summary = run.summary();

@@ -60,11 +60,15 @@ export class FollowedFile {
     });
   }
 
+  /** Goes on with what is written down of it, before it is followed. */
+  async resume(): Promise<void> {
+    await this.#resume().catch(this.#deps.fail);
+  }
+
   /** Follows it until it is told to stop; what was read is committed then. */
   async follow(): Promise<void> {
     const { stop, ticker, fail } = this.#deps;
     try {
-      await this.#resume();
       while (!stop.aborted) {
         await this.#look();
         await ticker.next();

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
-import { readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash, randomUUID } from 'node:crypto';
+import { open, readFile, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { storeFailure } from '../../store/failure.ts';
 import type { Store } from '../../store/store.ts';
@@ -39,6 +39,8 @@ const generation = z.object({
   id: z.string(),
   /** When it was last changed, as its file system says, ms. */
   modified: z.number(),
+  /** What its first batch is chained on, where that is not what the options give. */
+  root: z.string().optional(),
   head: fingerprint.optional(),
   marks: z.array(mark),
   /** Whether it was read to its end after its name had gone to another file. */
@@ -79,8 +81,12 @@ export class Positions {
   /** Since when files are looked at whether they had the name, while that is under way; ms. */
   since: number | undefined;
   #saving: Promise<void> = Promise.resolve();
+  /** Roots of files of which nothing was committed, by device and inode: they are taken up again. */
+  readonly #rootsBefore = new Map<string, string>();
+  readonly #apart: boolean;
 
-  private constructor(file: string, { path, generations, since }: z.infer<typeof contents>) {
+  private constructor(file: string, { path, generations, since }: z.infer<typeof contents>, apart: boolean) {
+    this.#apart = apart;
     this.#file = file;
     this.#next = `${file}.${process.pid}-${Positions.#count++}.new`;
     this.#path = path;
@@ -91,18 +97,21 @@ export class Positions {
   /**
    * @param folder where such files are
    * @param options.identity what else it depends on: the options and the store
+   * @param options.apart whether each file is a chain that nothing before can be taken for
    */
   static async of(
     path: string,
-    { folder, identity }: { folder: string; identity: string },
+    { folder, identity, apart = false }: { folder: string; identity: string; apart?: boolean },
   ): Promise<Positions> {
     const name = createHash('sha256').update(`${identity}\n${path}`).digest('hex').slice(0, 32);
     const file = join(folder, `${name}.json`);
-    return new Positions(file, (await read(file)) ?? { path, generations: [] });
+    return new Positions(file, (await read(file)) ?? { path, generations: [] }, apart);
   }
 
   add(id: string, modified: number): Generation {
-    const added: Generation = { id, modified, marks: [], done: false };
+    const root = this.#apart ? (this.#rootsBefore.get(id) ?? newRoot()) : undefined;
+    this.#rootsBefore.delete(id);
+    const added: Generation = { id, modified, marks: [], done: false, ...(root && { root }) };
     this.generations.push(added);
     const done = this.generations.filter((one) => one.done);
     for (const one of done.slice(0, Math.max(0, this.generations.length - MOST_GENERATIONS))) {
@@ -123,6 +132,7 @@ export class Positions {
       if (open >= 0) one.marks.splice(open);
     }
     const forgotten = this.generations.filter(({ marks, done }) => marks.length === 0 && !done);
+    for (const { id, root } of forgotten) if (root) this.#rootsBefore.set(id, root);
     const kept = this.generations.filter(({ marks }) => marks.length > 0);
     this.generations.splice(0, this.generations.length, ...kept);
     const times = [newest, ...forgotten].flatMap((one) => one?.modified ?? []);
@@ -137,15 +147,18 @@ export class Positions {
   }
 
   /**
-   * Writes it down; a crash leaves the old or the new one.
+   * Writes it down; a crash leaves the old or the new one. Where roots are in it, also a power failure does: with
+   * them lost, what was ingested would count as new.
    * @throws InfrasageError (exit 3) where the disk is full
    */
   async save(): Promise<void> {
     const { generations, since } = this;
     const text = JSON.stringify({ path: this.#path, generations, since });
     const saving = this.#saving.then(async () => {
-      await writeFile(this.#next, text, { mode: 0o600 });
+      const durable = generations.some(({ root }) => root !== undefined);
+      await write(this.#next, text, durable);
       await rename(this.#next, this.#file);
+      if (durable) await syncFolder(dirname(this.#file));
     });
     this.#saving = saving.catch(() => {});
     try {
@@ -153,6 +166,29 @@ export class Positions {
     } catch (error) {
       throw storeFailure(error);
     }
+  }
+}
+
+function newRoot(): string {
+  return createHash('sha256').update(randomUUID()).digest('hex');
+}
+
+async function write(path: string, text: string, durable: boolean): Promise<void> {
+  const file = await open(path, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    if (durable) await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }
 

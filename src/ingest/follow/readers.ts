@@ -3,6 +3,7 @@ import { InfrasageError } from '../../errors.ts';
 import type { Source, TakenBatch } from '../source.ts';
 import { AROUND_MS, compare, type Entry, openAs, restOf, seenBy } from './copies.ts';
 import { fingerprintOf, type Generation, HEAD_BYTES, type Positions } from './positions.ts';
+import { hasFirstLine, type Roots } from './roots.ts';
 import { Seen } from './seen.ts';
 import { Tail } from './tail.ts';
 import type { Ticker } from './ticker.ts';
@@ -10,6 +11,7 @@ import type { Ticker } from './ticker.ts';
 export interface ReaderDeps {
   ticker: Ticker;
   stop: AbortSignal;
+  roots: Roots;
   /** Ingests a source; returns when it has ended and what was taken of it is committed. */
   ingest(source: Source): Promise<void>;
   /** Says something to the operator. */
@@ -33,6 +35,8 @@ const MOST_OPEN = 8;
 export interface Opened {
   generation: Generation;
   tail: Tail;
+  /** What its first batch is chained on; undefined until that is decided. */
+  root: string | undefined;
   /** Whether there was nothing in it when it was opened. */
   wasEmpty: boolean;
   /** Whether it is being ingested; false where all that is there is. */
@@ -54,6 +58,7 @@ export class Readers {
     this.#positions = positions;
     this.#deps = deps;
     this.#around = around;
+    deps.roots.add({ path, opened: this.opened });
   }
 
   /** The open file with this device and inode; a file that is gone has none any more. */
@@ -68,7 +73,9 @@ export class Readers {
     as: Pick<Entry, 'id' | 'modified' | 'size'> & { left: boolean; seen: Seen },
   ): Opened {
     const tail = new Tail(file, as, this.#deps.ticker);
-    const opened: Opened = { generation, tail, wasEmpty: as.size === 0, running: false };
+    const decided = generation.marks.length > 0 || as.left;
+    const root = generation.root ?? (decided ? this.#deps.roots.common : undefined);
+    const opened: Opened = { generation, tail, root, wasEmpty: as.size === 0, running: false };
     this.opened.add(opened);
     this.#ingest(opened);
     return opened;
@@ -78,9 +85,33 @@ export class Readers {
   #ingest(opened: Opened): void {
     const { generation, tail } = opened;
     opened.running = true;
-    this.#run(generation, tail.seen, this.#bytesOf(opened), () => {
-      opened.running = false;
+    this.#run(generation, tail.seen, this.#bytesOf(opened), {
+      rooted: (bytes) => this.#rooted(opened, bytes),
+      ended: () => {
+        opened.running = false;
+      },
     });
+  }
+
+  /** All bytes of a file, when it is decided and written down what its first batch is chained on. */
+  async #rooted(opened: Opened, bytes: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+    const { generation, tail } = opened;
+    const { roots } = this.#deps;
+    const first: Buffer[] = [];
+    while (opened.root === undefined) {
+      const { value, done } = await bytes.next();
+      if (value) first.push(Buffer.from(value));
+      if (!done && !hasFirstLine(tail.seen)) continue;
+      await roots.decide(this.#path, opened);
+    }
+    if (opened.root !== roots.common && opened.root !== generation.root) {
+      generation.root = opened.root;
+      await this.#positions.save();
+    }
+    return (async function* () {
+      yield* first;
+      yield* bytes;
+    })();
   }
 
   async *#bytesOf(opened: Opened): AsyncGenerator<Uint8Array> {
@@ -105,7 +136,9 @@ export class Readers {
   readRest(generation: Generation, file: FileHandle, { path }: Entry): void {
     const length = generation.marks.at(-1)?.offset ?? 0;
     const seen = new Seen({ length, head: Buffer.alloc(0), recent: Buffer.alloc(0) });
-    this.#run(generation, seen, this.#restFrom(file, path, seen), () => void file.close().catch(() => {}));
+    this.#run(generation, seen, this.#restFrom(file, path, seen), {
+      ended: () => void file.close().catch(() => {}),
+    });
   }
 
   /** What an open file has after what was seen of it. */
@@ -139,7 +172,18 @@ export class Readers {
     }
   }
 
-  #run(generation: Generation, seen: Seen, bytes: AsyncIterable<Uint8Array>, ended: () => void): void {
+  #run(
+    generation: Generation,
+    seen: Seen,
+    bytes: AsyncIterable<Uint8Array>,
+    {
+      rooted = async (all) => all,
+      ended,
+    }: {
+      rooted?: (bytes: AsyncGenerator<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
+      ended: () => void;
+    },
+  ): void {
     const { stop, fail, say } = this.#deps;
     // What cannot be read does not end the others; what cannot be ingested does.
     let unreadable = false;
@@ -156,17 +200,21 @@ export class Readers {
     generation.done = false;
     const base = seen.length;
     const last = generation.marks.at(-1);
-    const source: Source = {
-      name: this.#path,
-      // It may be cut off or deleted before it is read again.
-      once: true,
-      live: 'told',
-      ...(last && { root: last.key, from: { line: last.line, unfinished: last.unfinished } }),
-      read,
-      onTake: (batch) => this.#mark(generation, seen, { ...batch, end: base + batch.end }),
+    const source = async (): Promise<Source> => {
+      const all = await rooted(read());
+      return {
+        name: this.#path,
+        // It may be cut off or deleted before it is read again.
+        once: true,
+        live: 'told',
+        ...(generation.root && { root: generation.root }),
+        ...(last && { root: last.key, from: { line: last.line, unfinished: last.unfinished } }),
+        read: () => all,
+        onTake: (batch) => this.#mark(generation, seen, { ...batch, end: base + batch.end }),
+      };
     };
-    const running = this.#deps
-      .ingest(source)
+    const running = source()
+      .then((begun) => this.#deps.ingest(begun))
       .catch((error: unknown) => (unreadable ? say(wordsOf(error)) : fail(error)))
       .finally(ended)
       .then(() => {

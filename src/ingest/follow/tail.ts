@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import type { Seen } from './seen.ts';
 import type { Ticker } from './ticker.ts';
@@ -84,6 +85,22 @@ export class Tail {
     } catch {
       return 'gone';
     }
+  }
+
+  /** SHA-256, hex, of some text and so many bytes from a place on; undefined where there are fewer. */
+  async hashOfStart(text: string, from: number, length: number): Promise<string | undefined> {
+    const { size } = await this.#file.stat();
+    if (size < from + length) return undefined;
+    const hash = createHash('sha256').update(text);
+    const buffer = Buffer.allocUnsafe(Math.min(CHUNK, length));
+    for (let done = 0; done < length; ) {
+      const wanted = Math.min(buffer.length, length - done);
+      const { bytesRead } = await this.#file.read(buffer, 0, wanted, from + done);
+      if (bytesRead === 0) return undefined;
+      hash.update(buffer.subarray(0, bytesRead));
+      done += bytesRead;
+    }
+    return hash.digest('hex');
   }
 
   close(): Promise<void> {
