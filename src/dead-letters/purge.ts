@@ -97,5 +97,5 @@ const COLUMNS =
 const causeRow = z.object({ error: z.string(), letters: uint64, replayed: uint64 });
 
 function condition({ before, ...filter }: Purge, name = 'd.') {
-  return letterCondition({ ...filter, since: null, until: before, state: null }, name);
+  return letterCondition({ ...filter, since: null, until: before, state: null }, { name });
 }

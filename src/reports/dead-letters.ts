@@ -53,9 +53,15 @@ export const letterRow = z
   );
 
 /** Batch and line of each letter that was sent again in a batch that counts. */
-export const REPLAYED = `SELECT r.letter_batch, r.letter_line FROM {{db}}.infrasage_dlq_replays AS r
-  WHERE (r.previous_key, r.key) IN (SELECT b.previous_key, b.key FROM {{db}}.infrasage_ingest_batches AS b
-    WHERE b.state = 'committed' AND b.previous_key IN (SELECT p.previous_key FROM {{db}}.infrasage_dlq_replays AS p))`;
+export const REPLAYED = replayed('1');
+
+/** The same of some letters: a condition on letter_batch. */
+function replayed(which: string): string {
+  return `SELECT r.letter_batch, r.letter_line FROM {{db}}.infrasage_dlq_replays AS r
+  WHERE ${which} AND (r.previous_key, r.key) IN (SELECT b.previous_key, b.key FROM {{db}}.infrasage_ingest_batches AS b
+    WHERE b.state = 'committed'
+      AND b.previous_key IN (SELECT p.previous_key FROM {{db}}.infrasage_dlq_replays AS p WHERE ${which}))`;
+}
 
 const ID = `concat(${shortId('toString(batch_id)')}, '-', toString(d.line))`;
 // base64, so that any bytes survive the way through JSON
@@ -77,11 +83,13 @@ export interface LetterFilter {
 
 /**
  * A condition on infrasage_dlq, and what is bound in it.
- * @param name what the table is called in the statement, with a dot; empty where it has no other name
+ * @param options.name what the table is called in the statement, with a dot; empty where it has no other name
+ * @param options.replays a condition on letter_batch that the replays of all letters that are asked for fulfil, so
+ *   that no others are read
  */
 export function letterCondition(
   { tenantId, error, source, since, until, state }: LetterFilter,
-  name = 'd.',
+  { name = 'd.', replays = '1' }: { name?: string; replays?: string } = {},
 ): { where: string; params: Params } {
   const where = [
     '1',
@@ -92,7 +100,9 @@ export function letterCondition(
     ...(until === null ? [] : [`${name}received_at < toDateTime64({until:String}, 3, 'UTC')`]),
     ...(state === null
       ? []
-      : [`(toString(${name}batch_id), ${name}line) ${state === 'open' ? 'NOT IN' : 'IN'} (${REPLAYED})`]),
+      : [
+          `(toString(${name}batch_id), ${name}line) ${state === 'open' ? 'NOT IN' : 'IN'} (${replayed(replays)})`,
+        ]),
   ].join(' AND ');
   return {
     where,

@@ -61,7 +61,8 @@ async function placesAfter(
   after: LetterPlace | undefined,
   size: PageSize,
 ): Promise<LetterPlace[]> {
-  const { where, params } = letterCondition(filter);
+  const replays = after ? 'letter_batch >= {after_batch:String}' : '1';
+  const { where, params } = letterCondition(filter, { replays });
   const found = await store.query(
     `SELECT toString(d.batch_id) AS batch, d.line AS n, length(d.raw) AS bytes FROM {{db}}.infrasage_dlq AS d
     WHERE ${where} ${after ? 'AND d.batch_id >= {after_batch:String} AND (d.batch_id, d.line) > ({after_batch:String}, {after_line:UInt64})' : ''}
@@ -85,7 +86,9 @@ export async function lettersBetween(
   filter: LetterFilter,
   { first, last }: Pick<LetterPage, 'first' | 'last'>,
 ): Promise<PagedLetter[]> {
-  const { where, params } = letterCondition(filter);
+  const { where, params } = letterCondition(filter, {
+    replays: 'letter_batch >= {first_batch:String} AND letter_batch <= {last_batch:String}',
+  });
   const rows = await store.query(
     `SELECT toString(d.batch_id) AS batch, d.line AS n, toString(d.error) AS error, base64Encode(d.raw) AS raw
     FROM {{db}}.infrasage_dlq AS d
