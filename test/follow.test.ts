@@ -1,4 +1,12 @@
-import { appendFileSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -214,6 +222,22 @@ it('takes the rest of a file that was compressed and cut off, followed or not', 
   await stopped(running);
   compressAndCutOff('rest of the next');
   running = box.start([...FOLLOW, path]);
+  await untilStored(4);
+  await stopped(running);
+});
+
+it('takes a file that had the name for a moment while the one before was still written to', async () => {
+  const path = box.file('app.log', lines(event()));
+  const running = box.start([...FOLLOW, path]);
+  await untilStored(1);
+  running.child.kill('SIGSTOP');
+  renameSync(path, `${path}.2`);
+  writeFileSync(`${path}.1`, lines(event({ service_id: 'between' })));
+  writeFileSync(path, lines(event({ service_id: 'now' })));
+  appendFileSync(`${path}.2`, lines(event({ service_id: 'late' })));
+  const later = Date.now() / 1000 + 60;
+  utimesSync(`${path}.2`, later, later);
+  running.child.kill('SIGCONT');
   await untilStored(4);
   await stopped(running);
 });

@@ -130,7 +130,7 @@ export class FollowedFile {
   async #look(): Promise<void> {
     await this.#readers.tidy(this.#current);
     if (this.#current && !this.#readers.opened.has(this.#current)) {
-      this.#before = this.#current.tail.modified;
+      this.#before = this.#current.tail.since;
       this.#current = undefined;
     }
     await this.#lookAround();
@@ -138,12 +138,13 @@ export class FollowedFile {
     const current = this.#current;
     if (entry && entry.id === current?.tail.id && !current.tail.over) {
       current.tail.left = false;
+      current.tail.named = entry.modified;
       return;
     }
     if (current) current.tail.left = true;
     const file = await this.#open();
     if (!file) return;
-    const since = current?.tail.modified ?? this.#before;
+    const since = current?.tail.since ?? this.#before;
     if (since !== undefined) await this.#discover(since);
     await this.#begin(file);
   }

@@ -124,7 +124,7 @@ export class Readers {
     }
     if (tail.truncated) {
       yield* this.#restOfCutOff(tail);
-      await this.#discover(tail.modified);
+      await this.#discover(tail.since);
     }
   }
 
@@ -242,7 +242,7 @@ export class Readers {
   }
 
   #modified(generation: Generation): number {
-    for (const opened of this.opened) if (opened.generation === generation) return opened.tail.modified;
+    for (const opened of this.opened) if (opened.generation === generation) return opened.tail.since;
     return generation.modified;
   }
 

@@ -20,6 +20,8 @@ export class Tail {
   readonly id: string;
   /** When it was last changed, as last seen, ms. */
   modified: number;
+  /** The same when it was last seen with its name. */
+  named: number;
   /** Whether its name has gone: it is read until it is quiet. */
   left: boolean;
   /** Whether what was read is not there any more: the file was cut off, and may have grown again. */
@@ -36,9 +38,15 @@ export class Tail {
     this.#file = file;
     this.id = id;
     this.modified = modified;
+    this.named = modified;
     this.left = left;
     this.seen = seen;
     this.#ticker = ticker;
+  }
+
+  /** What had the name after it was not changed before this, ms: it may itself be written to for long after that. */
+  get since(): number {
+    return Math.min(this.modified, this.named);
   }
 
   /** Whether nothing more is to be had of it. */
