@@ -7,9 +7,10 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { beside } from '../src/ingest/follow/copies.ts';
 import { follow } from '../src/ingest/follow/follow.ts';
@@ -388,6 +389,53 @@ it('has what it read and did not commit, also of a file that is cut off before t
   const usage = await box.json<{ total_events: number }>(['usage', '--since', '2020-01-01']);
   expect(usage.total_events).toBe(3);
   expect((await box.run(['verify'])).status).toBe(0);
+});
+
+it('waits for a file that cannot be read, says so once, and goes on where it was', async () => {
+  const path = box.file('app.log', lines(event()));
+  const store = await box.openStore();
+  const handle = await open(path);
+  const { ino } = await handle.stat();
+  const methods = Object.getPrototypeOf(handle) as typeof handle;
+  await handle.close();
+  const read = methods.read as (...args: unknown[]) => Promise<{ bytesRead: number }>;
+  let failures = 0;
+  const reads = vi.spyOn(methods, 'read').mockImplementation(async function (this: typeof handle, ...args) {
+    if (failures > 0 && (await this.stat()).ino === ino) {
+      failures -= 1;
+      if (failures === 0) appendFileSync(path, lines(event({ service_id: 'healed' })));
+      throw new Error('EIO: i/o error, read');
+    }
+    return read.apply(this, args) as never;
+  });
+  try {
+    const options = { ...LINES, batchBytes: 100_000, dryRun: false, allowDuplicates: false, flushMs: 10 };
+    const stop = new AbortController();
+    const said: string[] = [];
+    const onProgress = ({ accepted }: { accepted: bigint }) => {
+      if (accepted === 1n) {
+        failures = 3;
+        appendFileSync(path, lines(event({ service_id: 'unread' })));
+      }
+      if (accepted === 3n) stop.abort();
+    };
+    const deps = {
+      store,
+      now: () => new Date(),
+      stop: stop.signal,
+      folder: box.folder,
+      say: (text: string) => said.push(text),
+    };
+    const summary = await follow([path], options, { ...deps, onProgress });
+    expect(summary).toMatchObject({ accepted: 3n, skipped: 0n });
+    expect(said).toEqual([expect.stringContaining('EIO')]);
+    const [name = ''] = readdirSync(box.folder).filter((one) => one.endsWith('.json'));
+    const places = JSON.parse(readFileSync(join(box.folder, name), 'utf8')) as { generations: unknown[] };
+    expect(places.generations).toHaveLength(1);
+  } finally {
+    reads.mockRestore();
+    await store.close();
+  }
 });
 
 it('takes for rotated what no other process writes, and lets two write down how far they are', async () => {

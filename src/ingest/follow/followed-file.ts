@@ -18,6 +18,20 @@ import { type Generation, HEAD_BYTES, type Positions } from './positions.ts';
 import { type Opened, type ReaderDeps, Readers, wordsOf } from './readers.ts';
 import { Seen } from './seen.ts';
 
+/** How long a file that could not be read is left alone, ms: at first, and when that comes again and again. */
+const PAUSE_MS = { first: 400, most: 30_000 };
+
+/** A file that could not be read to its end. */
+interface Failed {
+  generation: Generation;
+  /** Device and inode. */
+  id: string;
+  /** How far it had been read. */
+  length: number;
+  pause: number;
+  until: number;
+}
+
 /** How a followed name is read, and the store that knows what was ingested. */
 export interface FollowedDeps extends ReaderDeps {
   store: Store;
@@ -46,6 +60,7 @@ export class FollowedFile {
   #current: Opened | undefined;
   /** When the last one was changed, where there is no current one any more. */
   #before: number | undefined;
+  #failed: Failed | undefined;
   /** What was last said of why the name cannot be read. */
   #said = '';
 
@@ -131,6 +146,8 @@ export class FollowedFile {
     await this.#readers.tidy(this.#current);
     if (this.#current && !this.#readers.opened.has(this.#current)) {
       this.#before = this.#current.tail.since;
+      if (this.#current.tail.failed) this.#leaveAlone(this.#current);
+      else this.#failed = undefined;
       this.#current = undefined;
     }
     await this.#lookAround();
@@ -142,11 +159,41 @@ export class FollowedFile {
       return;
     }
     if (current) current.tail.left = true;
-    const file = await this.#open();
-    if (!file) return;
+    if (entry && entry.id === this.#failed?.id && performance.now() < this.#failed.until) return;
+    const found = await this.#open();
+    if (!found || (await this.#readAgain(found))) return;
     const since = current?.tail.since ?? this.#before;
     if (since !== undefined) await this.#discover(since);
-    await this.#begin(file);
+    await this.#begin(found);
+  }
+
+  /** Waits longer each time, as long as nothing more can be read of a file. */
+  #leaveAlone({ generation, tail }: Opened): void {
+    const before = this.#failed;
+    const again = before?.generation === generation && before.length === tail.seen.length;
+    const pause = again ? Math.min(before.pause * 2, PAUSE_MS.most) : PAUSE_MS.first;
+    const until = performance.now() + pause;
+    this.#failed = { generation, id: tail.id, length: tail.seen.length, pause, until };
+  }
+
+  /** Goes on in a file that could not be read, after what was taken of it; false where this is not the one. */
+  async #readAgain({ file, entry }: { file: FileHandle; entry: Entry }): Promise<boolean> {
+    const failed = this.#failed;
+    if (failed?.id !== entry.id) return false;
+    const { generation } = failed;
+    const known = knownBy(generation);
+    try {
+      const seen = known ? await seenBefore(file, known.offset) : new Seen();
+      const same = !known || (await compare(file, entry, known)) !== 'other';
+      if (!same || entry.size < seen.length) return false;
+      this.#readOn(generation, file, { ...entry, seen });
+    } catch {
+      // Not even what was read before.
+      const pause = Math.min(failed.pause * 2, PAUSE_MS.most);
+      this.#failed = { ...failed, pause, until: performance.now() + pause };
+      await file.close();
+    }
+    return true;
   }
 
   async #lookAround(): Promise<void> {

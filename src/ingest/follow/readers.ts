@@ -51,6 +51,8 @@ export class Readers {
   readonly #around: Surroundings;
   readonly opened = new Set<Opened>();
   readonly #running = new Set<Promise<void>>();
+  /** What was last said of why a file cannot be read. */
+  #said = '';
 
   /** @param path what their sources are called */
   constructor(path: string, positions: Positions, deps: ReaderDeps, around: Surroundings) {
@@ -184,7 +186,7 @@ export class Readers {
       ended: () => void;
     },
   ): void {
-    const { stop, fail, say } = this.#deps;
+    const { stop, fail } = this.#deps;
     // What cannot be read does not end the others; what cannot be ingested does.
     let unreadable = false;
     const path = this.#path;
@@ -215,7 +217,7 @@ export class Readers {
     };
     const running = source()
       .then((begun) => this.#deps.ingest(begun))
-      .catch((error: unknown) => (unreadable ? say(wordsOf(error)) : fail(error)))
+      .catch((error: unknown) => (unreadable ? this.#sayOnce(wordsOf(error)) : fail(error)))
       .finally(ended)
       .then(() => {
         generation.done = !unreadable && !stop.aborted;
@@ -226,9 +228,15 @@ export class Readers {
     this.#running.add(running);
   }
 
+  #sayOnce(words: string): void {
+    if (words !== this.#said) this.#deps.say(words);
+    this.#said = words;
+  }
+
   /** Writes down a batch that is going to be begun. */
   async #mark(generation: Generation, seen: Seen, batch: TakenBatch): Promise<void> {
     const { end, firstLine, sourceLines, previousKey, key, unfinished, ending } = batch;
+    this.#said = '';
     generation.head ??= fingerprintOf(seen.head(Math.min(HEAD_BYTES, end)));
     generation.modified = this.#modified(generation);
     await this.#positions.mark(generation, {
