@@ -230,6 +230,7 @@ it('takes the rest of a file that was compressed and cut off, followed or not', 
 it('takes a file that had the name for a moment while the one before was still written to', async () => {
   const path = box.file('app.log', lines(event()));
   const running = box.start([...FOLLOW, path]);
+  const said = words(running);
   await untilStored(1);
   running.child.kill('SIGSTOP');
   renameSync(path, `${path}.2`);
@@ -240,6 +241,11 @@ it('takes a file that had the name for a moment while the one before was still w
   utimesSync(`${path}.2`, later, later);
   running.child.kill('SIGCONT');
   await untilStored(4);
+  // Where a new one starts like an earlier one, that is said.
+  renameSync(path, `${path}.3`);
+  writeFileSync(path, lines(event(), event({ service_id: 'next' })));
+  await untilStored(5);
+  await until(() => said().includes('starts with lines that were ingested before'));
   await stopped(running);
 });
 

@@ -30,7 +30,7 @@ export interface Source {
 /** What is known of a batch before it is written. */
 export type TakenBatch = Pick<
   Batch,
-  'key' | 'previousKey' | 'firstLine' | 'sourceLines' | 'unfinished' | 'end' | 'ending'
+  'key' | 'previousKey' | 'firstLine' | 'sourceLines' | 'unfinished' | 'end' | 'ending' | 'known'
 >;
 
 const CHUNK = 1 << 20;

@@ -164,7 +164,7 @@ export class FollowedFile {
     if (!found || (await this.#readAgain(found))) return;
     const since = current?.tail.since ?? this.#before;
     if (since !== undefined) await this.#discover(since);
-    await this.#begin(found);
+    await this.#begin(found, since !== undefined);
   }
 
   /** Waits longer each time, as long as nothing more can be read of a file. */
@@ -205,8 +205,11 @@ export class FollowedFile {
     this.#positions.since = undefined;
   }
 
-  /** Starts with the file that has the name now. */
-  async #begin({ file, entry }: { file: FileHandle; entry: Entry }): Promise<void> {
+  /**
+   * Starts with the file that has the name now.
+   * @param later whether another had it before
+   */
+  async #begin({ file, entry }: { file: FileHandle; entry: Entry }, later: boolean): Promise<void> {
     const open = this.#readers.find(entry.id);
     if (open) {
       // It was moved back.
@@ -216,7 +219,7 @@ export class FollowedFile {
     }
     const generation = this.#positions.add(entry.id, entry.modified);
     await this.#positions.save();
-    this.#current = this.#readers.read(generation, file, { ...entry, left: false, seen: new Seen() });
+    this.#current = this.#readers.read(generation, file, { ...entry, left: false, later, seen: new Seen() });
   }
 
   /** Opens what the name stands for; undefined where that cannot be followed, which is said once. */

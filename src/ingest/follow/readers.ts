@@ -37,6 +37,8 @@ export interface Opened {
   tail: Tail;
   /** What its first batch is chained on; undefined until that is decided. */
   root: string | undefined;
+  /** Whether it is to be said that it is skipped, where its start is known: it was begun after another of its name. */
+  later: boolean;
   /** Whether there was nothing in it when it was opened. */
   wasEmpty: boolean;
   /** Whether it is being ingested; false where all that is there is. */
@@ -72,12 +74,19 @@ export class Readers {
   read(
     generation: Generation,
     file: FileHandle,
-    as: Pick<Entry, 'id' | 'modified' | 'size'> & { left: boolean; seen: Seen },
+    as: Pick<Entry, 'id' | 'modified' | 'size'> & { left: boolean; later?: boolean; seen: Seen },
   ): Opened {
     const tail = new Tail(file, as, this.#deps.ticker);
     const decided = generation.marks.length > 0 || as.left;
     const root = generation.root ?? (decided ? this.#deps.roots.common : undefined);
-    const opened: Opened = { generation, tail, root, wasEmpty: as.size === 0, running: false };
+    const opened: Opened = {
+      generation,
+      tail,
+      root,
+      wasEmpty: as.size === 0,
+      later: as.later ?? false,
+      running: false,
+    };
     this.opened.add(opened);
     this.#ingest(opened);
     return opened;
@@ -228,6 +237,16 @@ export class Readers {
     this.#running.add(running);
   }
 
+  #saySkipped(generation: Generation): void {
+    for (const opened of this.opened) {
+      if (opened.generation !== generation || !opened.later) continue;
+      opened.later = false;
+      this.#deps.say(
+        `${this.#path} starts with lines that were ingested before, and they are skipped; --allow-duplicates counts them`,
+      );
+    }
+  }
+
   #sayOnce(words: string): void {
     if (words !== this.#said) this.#deps.say(words);
     this.#said = words;
@@ -236,6 +255,7 @@ export class Readers {
   /** Writes down a batch that is going to be begun. */
   async #mark(generation: Generation, seen: Seen, batch: TakenBatch): Promise<void> {
     const { end, firstLine, sourceLines, previousKey, key, unfinished, ending } = batch;
+    if (batch.known?.committed) this.#saySkipped(generation);
     this.#said = '';
     generation.head ??= fingerprintOf(seen.head(Math.min(HEAD_BYTES, end)));
     generation.modified = this.#modified(generation);
