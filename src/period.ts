@@ -35,10 +35,11 @@ export function parseSpan(text: string, option: string): number {
 }
 
 /**
- * A moment: a span before now, a date (00:00 UTC), or RFC 3339.
+ * A moment: a span before now, a date (00:00 UTC), RFC 3339, or `now`.
  * @throws InfrasageError (exit 2) naming the option
  */
 export function parseMoment(text: string, option: string, now: Date): Date {
+  if (text === 'now') return now;
   if (SPAN.test(text)) return new Date(now.getTime() - parseSpan(text, option));
   const time = DATE.test(text) || RFC3339.test(text) ? new Date(text) : new Date(Number.NaN);
   // Date rolls 2026-02-30 into March: a date that does not come back as written is none.
@@ -72,6 +73,14 @@ export function parsePeriod(
   }
   return { start, end, open: until === undefined };
 }
+
+/** The whole hours that a period has: those that start in it. `end` is undefined where nothing bounds it. */
+export function hoursOf({ start, end, open }: Period): { start: Date; end: Date | undefined } {
+  const up = (time: Date) => new Date(Math.ceil(time.getTime() / HOUR_MS) * HOUR_MS);
+  return { start: up(start), end: open ? undefined : up(end) };
+}
+
+const HOUR_MS = 3_600_000;
 
 /** A calendar month, UTC. */
 export interface Month {

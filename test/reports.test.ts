@@ -711,6 +711,22 @@ describe('reports on the present', () => {
     expect(await types('usage', '--since', '2w', '--until', '24h')).toEqual(['trace', 'event']);
   });
 
+  test('the title has the hours in effect, and a short period says what it leaves out', async () => {
+    const now = new Date('2026-02-03T05:17:00Z');
+    const shown = async (...args: string[]) => (await box.run(['usage', ...args], { now })).stdout;
+    const short = await shown('--since', '10m');
+    expect(short).toMatch(/^Usage of all tenants since 2026-02-03T06:00:00Z\n/);
+    expect(short).toContain('metered by the hour');
+    expect(short).toContain('--since 2026-02-03T05:00:00Z');
+    const day = await shown('--since', '24h', '--until', 'now');
+    expect(day).toMatch(/^Usage of all tenants, 2026-02-02T06:00:00Z to 2026-02-03T06:00:00Z\n/);
+    expect(day).not.toContain('metered by the hour');
+    expect(await shown('--since', '2026-02-03T05:00:00Z')).not.toContain('metered by the hour');
+    expect((await box.json<UsageJson>(['usage', '--since', '10m'], { now })).period.start).toBe(
+      '2026-02-03T05:07:00Z',
+    );
+  });
+
   test('the period says when it starts and ends', async () => {
     const before = new Date();
     const { period } = await box.json<UsageJson>(['usage', '--since', '24h']);

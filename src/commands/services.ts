@@ -7,7 +7,7 @@ import { usageReport } from './usage.ts';
 export const configure: CommandModule['configure'] = (command, act) => {
   command
     .option('--since <time>', 'start: a span (90m, 24h, 7d, 2w), a date, or RFC 3339', '7d')
-    .option('--until <time>', 'end, not included; default now')
+    .option('--until <time>', 'end, not included: as --since, or now; without it, there is none')
     .option('--limit <rows>', 'print this many services, largest first', '20');
   examples(command, [
     'infrasage services --since 7d --limit 20',

@@ -1,7 +1,7 @@
 import type { Dimension } from '../alerts/evaluate.ts';
 import { currentLimits } from '../alerts/status.ts';
 import { usageError } from '../errors.ts';
-import { isoTime, parsePeriod } from '../period.ts';
+import { hoursOf, isoTime, type Period, parsePeriod } from '../period.ts';
 import type { Chart, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { usageSeries } from '../reports/series.ts';
@@ -22,8 +22,9 @@ import { alertLines } from './limits.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
+    .description(`${command.description()} Metered by the hour: an hour belongs to the period it starts in.`)
     .option('--since <time>', 'start: a span (90m, 24h, 7d, 2w), a date, or RFC 3339', '24h')
-    .option('--until <time>', 'end, not included; default now')
+    .option('--until <time>', 'end, not included: as --since, or now; without it, there is none')
     .addOption(oneOf('--by <grouping>', 'what each row is about', GROUPINGS).default('event_type'))
     .addOption(chartOption());
   examples(command, [
@@ -95,10 +96,11 @@ export function usageReport(found: Usage): Report {
       { key: 'events', title: 'Events', kind: 'count' },
       { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
     ],
-    title: `Usage of ${tenantId ?? 'all tenants'}, ${isoTime(period.start)} to ${period.open ? 'now' : isoTime(period.end)}`,
+    title: `Usage of ${tenantId ?? 'all tenants'}${hours(period)}`,
     notes: empty
-      ? ['No events in this period.']
+      ? ['No events in this period.', ...hourNotes(period)]
       : [
+          ...hourNotes(period),
           ...(omitted > 0
             ? [`${plural(omitted, 'row')} more, in the totals; raise --limit to see them.`]
             : []),
@@ -106,3 +108,21 @@ export function usageReport(found: Usage): Report {
         ],
   };
 }
+
+/** The bounds in effect: ` since 2026-11-26T05:00:00Z`. */
+function hours(period: Period): string {
+  const { start, end } = hoursOf(period);
+  return end ? `, ${isoTime(start)} to ${isoTime(end)}` : ` since ${isoTime(start)}`;
+}
+
+/** Of a short period, that it has less than its span says, and how to see what it has not. */
+function hourNotes({ start, end }: Period): string[] {
+  const into = start.getTime() % HOUR_MS;
+  if (into === 0 || end.getTime() - start.getTime() >= 2 * HOUR_MS) return [];
+  const begun = isoTime(new Date(start.getTime() - into));
+  return [
+    `Usage is metered by the hour, and an hour counts where it starts: --since ${begun} has the one begun before.`,
+  ];
+}
+
+const HOUR_MS = 3_600_000;
