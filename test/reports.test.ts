@@ -565,6 +565,40 @@ Its channels are as before: ${all}.
     expect(await list()).toEqual([low, again]);
   });
 
+  test('what applies to a tenant, and what it loses with alerts of its own, is said', () =>
+    withStore(async (own) => {
+      const shown = async (...args: string[]) => (await own.run(args)).stdout;
+      await own.json(['alerts', 'add', '80']);
+      const added = await shown('alerts', 'add', '95', '--tenant', 'acme-corp');
+      expect(added).toContain(
+        'Alerts of its own replace the default ones: 80 % no longer applies to acme-corp. To keep it: infrasage alerts add 80 --tenant acme-corp\n',
+      );
+      expect(added).toContain('infrasage quota set 100M --tenant acme-corp');
+      expect(await shown('alerts', 'add', '96', '--tenant', 'acme-corp')).not.toContain('replace');
+      expect(await shown('alerts', 'add', '--silent-for', '2h')).toContain(
+        'when any tenant has sent nothing',
+      );
+      expect(
+        await shown('alerts', 'add', '--silent-for', '3h', '--service', 'api', '--tenant', 'acme-corp'),
+      ).toContain('To keep it: infrasage alerts add --silent-for 2h --tenant acme-corp\n');
+      expect(await shown('usage', '--tenant', 'initech')).toContain(
+        'initech has no quota, so the alert at 80 % cannot fire: infrasage quota set 100M --tenant initech\n',
+      );
+      expect(await shown('usage', '--tenant', 'acme-corp')).toContain(
+        'so the alerts at 95 %, 96 % cannot fire',
+      );
+      const { status, stderr } = await own.run(['alerts', 'remove', '95']);
+      expect(status).toBe(2);
+      expect(stderr).toContain('acme-corp has one: infrasage alerts remove 95 --tenant acme-corp');
+      expect((await own.run(['alerts', 'test', '80', '--tenant', 'acme-corp'])).stderr).toContain(
+        'the default one is meant without --tenant: infrasage alerts test 80\n',
+      );
+      await own.json(['quota', 'set', '10', '--tenant', 'acme-corp']);
+      expect(await shown('usage', '--tenant', 'acme-corp')).toContain(
+        'Quota of acme-corp: 0 of 10 events used',
+      );
+    }));
+
   test.each(['0.5', '1001', 'abc', '-5', '80.123'])('alerts add %s is refused', async (percent) => {
     const result = await box.run(['alerts', 'add', percent]);
     expect(result).toMatchObject({ status: 2, stdout: '' });

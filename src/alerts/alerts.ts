@@ -143,7 +143,8 @@ function channelsOf(wanted: Wanted<Alert>, before: Channels | undefined): Channe
   return { email, slack, webhook };
 }
 
-function isSame(alert: Alert, wanted: Wanted<Alert>): boolean {
+/** Whether the one would update the other, were they of the same tenant. */
+export function isSame(alert: Alert, wanted: Wanted<Alert>): boolean {
   return alert.kind === 'usage'
     ? wanted.kind === 'usage' && alert.percent === wanted.percent
     : wanted.kind === 'silence' && alert.serviceId === wanted.serviceId;
@@ -165,12 +166,25 @@ export async function removeAlert(
   });
 }
 
-/** That there is no such alert. */
-export function noSuchAlert(idOrPercent: string): InfrasageError {
-  return new InfrasageError(`there is no alert ${idOrPercent}`, {
-    hint: 'see infrasage alerts list',
-    exitStatus: EXIT.usage,
-  });
+/**
+ * That there is no such alert.
+ * @param asked.all the alerts of everybody: who has one at that percent is said
+ * @param asked.command what was to be done with it: `remove`
+ */
+export function noSuchAlert(
+  idOrPercent: string,
+  { all, command }: { all: readonly Alert[]; command: string },
+): InfrasageError {
+  const owners = [...new Set(all.map(({ tenantId }) => tenantId))];
+  const owner = owners.find((tenantId) => findAlert(all, idOrPercent, tenantId) !== undefined);
+  const line = `infrasage alerts ${command} ${idOrPercent}`;
+  const hint =
+    owner === undefined
+      ? 'see infrasage alerts list'
+      : owner === ''
+        ? `the default one is meant without --tenant: ${line}`
+        : `${owner} has one: ${line} --tenant ${owner}`;
+  return new InfrasageError(`there is no alert ${idOrPercent}`, { hint, exitStatus: EXIT.usage });
 }
 
 /** The alert with an id, or a tenant's at a percent. */

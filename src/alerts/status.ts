@@ -53,7 +53,10 @@ export async function currentLimits(
   const limits = await readLimits(store);
   const { thresholds } = limits;
   if (thresholds.length === 0) return { limits: [], thresholds };
-  return { limits: await monthLimits(store, { tenantId, now }, limits), thresholds };
+  const found = await monthLimits(store, { tenantId, now }, limits);
+  // Who has sent nothing in this month has its quota all the same.
+  const none = found.length === 0 && tenantId !== null;
+  return { limits: none ? limits.status(tenantId, { events: 0n, bytes: 0n }) : found, thresholds };
 }
 
 /** How the limits of the month that now is in stand, of one tenant or of all, fullest first. */

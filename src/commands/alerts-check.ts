@@ -41,7 +41,7 @@ export function configure(command: Command, act: Act): void {
     const store = await context.storeToChange();
     const tenantId = context.config.tenant ?? null;
     const alert = findAlert(await listAlerts(store, tenantId), idOrPercent, tenantId ?? '');
-    if (!alert) throw noSuchAlert(idOrPercent);
+    if (!alert) throw noSuchAlert(idOrPercent, { all: await listAlerts(store, null), command: 'test' });
     const deps = await context.alertDeps();
     const result = await tryOut(store, alert, { ...deps, newId: () => randomBytes(8).toString('hex') });
     await context.print({

@@ -1,6 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { type Alert, addAlert, alertJson, listAlerts, noSuchAlert, removeAlert } from '../alerts/alerts.ts';
+import {
+  type Alert,
+  addAlert,
+  alertJson,
+  isSame,
+  listAlerts,
+  noSuchAlert,
+  removeAlert,
+} from '../alerts/alerts.ts';
 import { assertWebhookUrl } from '../alerts/channels/address.ts';
 import { channelSettings, missingSettings } from '../alerts/channels/settings.ts';
 import { shownTarget } from '../alerts/history.ts';
@@ -74,6 +82,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       notes: [
         `${before ? 'Updated' : 'Added'}: an alert ${condition(alert)}.`,
         ...(before ? [changeWords(alert, before)] : []),
+        ...(before ? [] : replacedNotes(alert, await listAlerts(store, null))),
         ...(alert.kind === 'usage' ? quotaNotes(await readQuotas(store), tenantId) : []),
         ...channelNotes(alert, context.io.env),
       ],
@@ -94,12 +103,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .description('Remove an alert by its id, or a threshold by its percent.');
   act<object, [string]>(remove, async (context, _, idOrPercent) => {
     const tenantId = context.config.tenant ?? null;
-    const removed = await removeAlert(await context.storeToChange(), {
-      tenantId,
-      idOrPercent,
-      now: context.now,
-    });
-    if (!removed) throw noSuchAlert(idOrPercent);
+    const store = await context.storeToChange();
+    const removed = await removeAlert(store, { tenantId, idOrPercent, now: context.now });
+    if (!removed) throw noSuchAlert(idOrPercent, { all: await listAlerts(store, null), command: 'remove' });
     return context.print({
       data: alertJson(removed),
       rows: [alertJson(removed)],
@@ -134,10 +140,32 @@ function kindOf({
 
 /** When an alert fires: `at 80 % of the monthly quota of every tenant`. */
 function condition(alert: Alert): string {
-  const whose = alert.tenantId || 'every tenant';
+  const whose = alert.tenantId || (alert.kind === 'usage' ? 'every tenant' : 'any tenant');
   if (alert.kind === 'usage') return `at ${alert.percent} % of the monthly quota of ${whose}`;
   const who = alert.serviceId ? `the service ${alert.serviceId} of ${whose}` : whose;
   return `when ${who} has sent nothing for ${span(alert.silentSeconds)}`;
+}
+
+/** With the first alert of its own, a tenant has lost the default ones of that kind. */
+function replacedNotes(added: Alert, all: readonly Alert[]): string[] {
+  const alike = all.filter(({ kind, id }) => kind === added.kind && id !== added.id);
+  if (added.tenantId === '' || alike.some(({ tenantId }) => tenantId === added.tenantId)) return [];
+  const lost = alike.filter((alert) => alert.tenantId === '' && !isSame(alert, added));
+  if (lost.length === 0) return [];
+  const commands = lost.map((alert) => `infrasage alerts add ${what(alert)} --tenant ${added.tenantId}`);
+  return [
+    `Alerts of its own replace the default ones: ${lost.map(named).join(', ')} no longer ${lost.length > 1 ? 'apply' : 'applies'} to ${added.tenantId}. To keep ${lost.length > 1 ? 'them' : 'it'}: ${commands.join('; ')}`,
+  ];
+}
+
+function named(alert: Alert): string {
+  return alert.kind === 'usage' ? `${alert.percent} %` : what(alert);
+}
+
+/** What `alerts add` is given for it. */
+function what(alert: Alert): string {
+  if (alert.kind === 'usage') return String(alert.percent);
+  return `--silent-for ${span(alert.silentSeconds)}${alert.serviceId ? ` --service ${alert.serviceId}` : ''}`;
 }
 
 /** The channels of an alert that was updated, and what they were. */
@@ -164,7 +192,9 @@ function quotaNotes(quotas: Quotas, tenantId: string): string[] {
     ? [
         `Only tenants with a quota of their own (${own}) have one: infrasage quota set 100M sets it for all others.`,
       ]
-    : [`No quota is set, so it cannot fire yet: infrasage quota set 100M${tenantId ? ' --tenant …' : ''}`];
+    : [
+        `No quota is set, so it cannot fire yet: infrasage quota set 100M${tenantId ? ` --tenant ${tenantId}` : ''}`,
+      ];
 }
 
 /** What is missing for its channels to be sent to. */

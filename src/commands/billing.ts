@@ -63,7 +63,8 @@ function billingReport(found: Billing, now: Date): Report {
     ...(open
       ? [`Projected for the whole month at this pace: ${plural(total.projected_events, 'event')}`]
       : []),
-    ...alertLines(found),
+    // A quota that is set today is not that of a month that is over.
+    ...(open || found.limits.length > 0 ? alertLines(found) : []),
   ];
   return {
     data: billingJson(found),

@@ -1,4 +1,4 @@
-import type { UsageAlert } from '../alerts/alerts.ts';
+import { applying, type UsageAlert } from '../alerts/alerts.ts';
 import { usedPercent } from '../alerts/quotas.ts';
 import type { LimitStatus } from '../alerts/status.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
@@ -6,19 +6,29 @@ import { formatBytes, formatCount, plural } from '../render/text.ts';
 /** Limits that are written out; of more, the number is given. */
 const MOST_LINES = 10;
 
-/** How tenants stand against their quotas and thresholds, a line each; of thresholds without a quota, that there are some. */
+/** How tenants stand against their quotas and thresholds, a line each; of thresholds without a quota, that they cannot fire. */
 export function alertLines({
+  tenantId,
   limits,
   thresholds,
 }: {
+  /** null: all tenants. */
+  tenantId: string | null;
   limits: readonly LimitStatus[];
   thresholds: readonly UsageAlert[];
 }): string[] {
-  if (limits.length === 0 && thresholds.length > 0) {
-    const percents = [...new Set(thresholds.map(({ percent }) => `${percent} %`))].join(', ');
-    return [`Alerts at ${percents} are stored, and there is no quota that usage is held against.`];
+  if (limits.length > 0) return limitLines(limits);
+  const theirs = tenantId === null ? thresholds : applying(thresholds, tenantId);
+  const percents = [...new Set(theirs.map(({ percent }) => `${percent} %`))];
+  if (percents.length === 0) return [];
+  if (tenantId === null) {
+    return [
+      `Alerts at ${percents.join(', ')} are stored, and there is no quota that usage is held against: infrasage quota set 100M`,
+    ];
   }
-  return limitLines(limits);
+  return [
+    `${tenantId} has no quota, so the ${percents.length > 1 ? 'alerts' : 'alert'} at ${percents.join(', ')} cannot fire: infrasage quota set 100M --tenant ${tenantId}`,
+  ];
 }
 
 function limitLines(limits: readonly LimitStatus[]): string[] {

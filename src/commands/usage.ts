@@ -44,7 +44,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const report = usageReport(found);
     if (measure) report.charts = await usageCharts(store, found, measure);
     const limits = await currentLimits(store, { tenantId, now: context.now });
-    return context.print({ ...report, notes: [...(report.notes ?? []), ...monthLines(limits)] });
+    return context.print({
+      ...report,
+      notes: [...(report.notes ?? []), ...monthLines({ tenantId, ...limits })],
+    });
   });
 };
 
@@ -69,8 +72,9 @@ async function usageCharts(store: Store, found: Usage, measure: Dimension): Prom
 }
 
 /** How this month stands; nothing where no threshold is stored. */
-function monthLines(month: Awaited<ReturnType<typeof currentLimits>>): string[] {
-  return month.thresholds.length === 0 ? [] : ['', 'This month:', ...alertLines(month)];
+function monthLines(month: Parameters<typeof alertLines>[0]): string[] {
+  const lines = alertLines(month);
+  return lines.length === 0 || month.thresholds.length === 0 ? [] : ['', 'This month:', ...lines];
 }
 
 const TITLES: Record<Grouping, string> = {
