@@ -153,7 +153,7 @@ describe('doctor on a data directory', () => {
 
   it('shows settings with their sources, and no secret', () =>
     withStore(async (box) => {
-      box.file('.env', 'INFRASAGE_WEBHOOK_SECRET=hush-hush\nINFRASAGE_DATABSE=x\n');
+      box.file('.env', 'INFRASAGE_WEBHOOK_SECRET=hush-hush\nexport INFRASAGE_TENNANT=x\n');
       const env = {
         INFRASAGE_SMTP_URL: 'smtp://user:pass-word@127.0.0.1:1',
         SLACK_WEBHOOK_URL: 'https://hooks.slack.example/services/T0/B0/token',
@@ -162,9 +162,15 @@ describe('doctor on a data directory', () => {
         INFRASAGE_DATABSE: 'x',
       };
       const { check, codes, fix, stdout } = await doctor(box, env, '--offline');
-      expect(codes).toEqual(['secrets_exposed', 'unknown_variable', 'several_keys']);
+      expect(codes).toEqual(['secrets_exposed', 'unknown_variable', 'unknown_variable', 'several_keys']);
+      expect(check('settings')?.findings[1]).toMatchObject({
+        message: '.env:2: INFRASAGE_TENNANT is set and is no setting',
+        fix: 'correct or remove INFRASAGE_TENNANT; did you mean INFRASAGE_TENANT?',
+      });
       expect(fix('secrets_exposed')).toBe('chmod 600 .env');
-      expect(fix('unknown_variable')).toBe('unset INFRASAGE_DATABSE; did you mean INFRASAGE_DATABASE?');
+      expect(check('settings')?.findings[2]?.fix).toBe(
+        'unset INFRASAGE_DATABSE; did you mean INFRASAGE_DATABASE?',
+      );
       expect(stdout).not.toMatch(/hush-hush|pass-word|token|jjj/);
       expect(check('settings')?.details.settings).toContainEqual({
         name: 'alerts.webhook_secret',

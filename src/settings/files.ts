@@ -16,6 +16,8 @@ export interface ReadFile {
   isReadByOthers: boolean;
   /** Whether it was read because it lies in the working directory: it may have come with somebody else's files. */
   isLaid: boolean;
+  /** Names that look like variables of this program and are none, by their lines. */
+  unknown: readonly { name: string; line: number }[];
 }
 
 /**
@@ -56,7 +58,7 @@ export async function readConfigFile(
       line,
     });
   }
-  return { path: name, values, isReadByOthers: isReadByOthers(path), isLaid };
+  return { path: name, values, isReadByOthers: isReadByOthers(path), isLaid, unknown: [] };
 }
 
 /**
@@ -71,19 +73,34 @@ export function readDotEnv(folder: string): ReadFile | undefined {
   const text = readText(path, '.env');
   const lines = text.split('\n');
   const variables = parseEnv(text);
+  const lineOf = (variable: string) => {
+    const set = new RegExp(`^\\s*(export\\s+)?${variable}\\s*=`);
+    return lines.findLastIndex((one) => set.test(one)) + 1;
+  };
   const values = new Map<string, { value: string; line: number }>();
   for (const setting of allSettings()) {
     const { variable } = setting;
     const value = variables[variable];
     if (value === undefined) continue;
     refuseOthers(path, 'export its variables, or make it your own file');
-    const set = new RegExp(`^\\s*(export\\s+)?${variable}\\s*=`);
-    const line = lines.findLastIndex((one) => set.test(one)) + 1;
+    const line = lineOf(variable);
     if (value !== '') assertValid(setting, value, `.env:${line}: ${variable}`);
     values.set(variable, { value, line });
   }
-  if (values.size === 0) return undefined;
-  return { path: '.env', values, isReadByOthers: isReadByOthers(path), isLaid: true };
+  const unknown = Object.keys(variables)
+    .filter(isUnknownVariable)
+    .map((name) => ({ name, line: lineOf(name) }));
+  if (values.size === 0 && unknown.length === 0) return undefined;
+  return { path: '.env', values, isReadByOthers: isReadByOthers(path), isLaid: true, unknown };
+}
+
+/** Whether a name looks like a variable of this program and is none. */
+export function isUnknownVariable(name: string): boolean {
+  return (
+    /^INFRASAGE_\w+$/.test(name) &&
+    name !== 'INFRASAGE_CONFIG' &&
+    !allSettings().some(({ variable }) => variable === name)
+  );
 }
 
 function findConfigFile(env: Io['env'], folder: string): string | undefined {

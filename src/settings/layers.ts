@@ -1,5 +1,5 @@
 import type { Io } from '../io.ts';
-import { type ReadFile, readConfigFile, readDotEnv } from './files.ts';
+import { isUnknownVariable, type ReadFile, readConfigFile, readDotEnv } from './files.ts';
 import { allSettings, hasSecret, shownValue } from './table.ts';
 
 /** Where a setting was found, as it is said: a variable's name, or a file and line. */
@@ -22,6 +22,8 @@ export interface Settings {
   files: readonly string[];
   /** Files with secrets in them that others can read. */
   exposed: readonly string[];
+  /** Variables in .env and the environment that look like settings and are none; place: `.env:3`, where it is a file. */
+  unknown: readonly { name: string; place?: string }[];
 }
 
 /**
@@ -58,12 +60,20 @@ export async function readSettings(
     found,
     files: files.map(({ path }) => path),
     exposed: files.filter(isExposed).map(({ path }) => path),
+    unknown: [
+      ...files.flatMap(({ path, unknown }) =>
+        unknown.map(({ name, line }) => ({ name, place: `${path}:${line}` })),
+      ),
+      ...Object.keys(env)
+        .filter(isUnknownVariable)
+        .map((name) => ({ name })),
+    ],
   };
 }
 
 /** The settings of an environment alone. */
 export function settingsOf(env: Io['env']): Settings {
-  return { env, given: env, found: new Map(), files: [], exposed: [] };
+  return { env, given: env, found: new Map(), files: [], exposed: [], unknown: [] };
 }
 
 /** A setting in force, safe to show. */
@@ -105,13 +115,11 @@ function isExposed({ values, isReadByOthers }: ReadFile): boolean {
   );
 }
 
-/** Variables that look like settings of this program and are none, each with the nearest that is one. */
-export async function unknownVariables(env: Io['env']): Promise<{ name: string; nearest: string }[]> {
-  const known = allSettings().map(({ variable }) => variable);
-  const unknown = Object.keys(env).filter(
-    (name) => name.startsWith('INFRASAGE_') && name !== 'INFRASAGE_CONFIG' && !known.includes(name),
-  );
-  if (unknown.length === 0) return [];
+/** The variable of a setting that a name is nearest to. */
+export async function nearestVariable(name: string): Promise<string> {
   const { closest } = await import('fastest-levenshtein');
-  return unknown.map((name) => ({ name, nearest: closest(name, known) }));
+  return closest(
+    name,
+    allSettings().map(({ variable }) => variable),
+  );
 }

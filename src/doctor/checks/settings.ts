@@ -1,10 +1,10 @@
-import { unknownVariables } from '../../settings/layers.ts';
+import { nearestVariable } from '../../settings/layers.ts';
 import type { Check, Finding } from '../check.ts';
 
 /** Where the settings come from: files, environment, flags. */
 export const settings: Check = {
   name: 'settings',
-  async run({ settings: { env, files, exposed }, shown, fault }) {
+  async run({ settings: { files, exposed, unknown }, shown, fault }) {
     const details = { files, settings: shown };
     if (fault) {
       const { message, hint } = fault;
@@ -17,11 +17,7 @@ export const settings: Check = {
         message: `${path} has secrets in it and others can read it`,
         fix: `chmod 600 ${path}`,
       })),
-      ...(await unknownVariables(env)).map(({ name, nearest }) => ({
-        code: 'unknown_variable',
-        message: `${name} is set and is no setting`,
-        fix: `unset ${name}; did you mean ${nearest}?`,
-      })),
+      ...(await Promise.all(unknown.map(unknownFinding))),
       ...keyFindings(shown.map(({ name }) => name)),
     ];
     const set = shown.filter(({ source }) => source !== 'default').length;
@@ -32,6 +28,15 @@ export const settings: Check = {
     };
   },
 };
+
+async function unknownFinding({ name, place }: { name: string; place?: string }): Promise<Finding> {
+  const where = place === undefined ? '' : `${place}: `;
+  return {
+    code: 'unknown_variable',
+    message: `${where}${name} is set and is no setting`,
+    fix: `${place === undefined ? 'unset' : 'correct or remove'} ${name}; did you mean ${await nearestVariable(name)}?`,
+  };
+}
 
 /** Tokens are verified by one kind of key. */
 function keyFindings(names: readonly string[]): Finding[] {
