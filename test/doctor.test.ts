@@ -237,6 +237,11 @@ describe('doctor on alerts and their channels', () => {
   it('names what is not set, does not answer, or refuses the password', async () => {
     const unset = await doctor(box, {});
     expect(unset.codes.filter((code) => code === 'channel_not_set').length).toBe(3);
+    const mend = 'export INFRASAGE_SMTP_URL=smtp://user:password@host:587';
+    expect(unset.fix('channel_not_set')).toContain(`${mend}, or infrasage alerts add`);
+    expect(unset.fix('undelivered_alerts')).toMatch(
+      /^export INFRASAGE_SMTP_URL=.* INFRASAGE_SMTP_FROM=.* INFRASAGE_WEBHOOK_SECRET=.*, then infrasage alerts check$/,
+    );
     const port = await freePort();
     const away = await doctor(box, { ...env(), INFRASAGE_SMTP_URL: `smtp://127.0.0.1:${port}` });
     expect(away.check('channels')?.findings[0]?.message).toMatch(/email 127\.0\.0\.1:\d+: .*ECONNREFUSED/);

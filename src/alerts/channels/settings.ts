@@ -28,3 +28,15 @@ export function missingSettings(
     ...(alert.webhook !== null && !webhookSecret ? ['INFRASAGE_WEBHOOK_SECRET'] : []),
   ];
 }
+
+/** How a variable of the channels is set, with a value of its kind. */
+export function settingExample(variable: string): string {
+  return `${variable}=${EXAMPLES[variable] ?? '…'}`;
+}
+
+const EXAMPLES: Readonly<Record<string, string>> = {
+  INFRASAGE_SMTP_URL: 'smtp://user:password@host:587',
+  INFRASAGE_SMTP_FROM: 'infrasage@example.com',
+  SLACK_WEBHOOK_URL: 'https://hooks.slack.com/services/…',
+  INFRASAGE_WEBHOOK_SECRET: '"$(openssl rand -hex 32)"',
+};

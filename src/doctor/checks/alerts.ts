@@ -1,7 +1,8 @@
+import { channelSettings, missingSettings, settingExample } from '../../alerts/channels/settings.ts';
 import { shownTarget } from '../../alerts/history.ts';
 import { type Undelivered, undelivered } from '../../alerts/outbox.ts';
 import { plural } from '../../render/text.ts';
-import { type Check, dataOf, type Finding, NO_DATA } from '../check.ts';
+import { type Check, dataOf, type Finding, NO_DATA, type Subject } from '../check.ts';
 
 /** Alerts that have fired and have not reached anybody. */
 export const alerts: Check = {
@@ -21,7 +22,7 @@ export const alerts: Check = {
             {
               code: 'undelivered_alerts',
               message: `${plural(waiting.length, 'message is', 'messages are')} not delivered: ${words(waiting)}`,
-              fix: 'infrasage alerts check',
+              fix: sendingFix(waiting, subject.env),
             },
           ]),
       ...(lost.length === 0
@@ -41,6 +42,24 @@ export const alerts: Check = {
     };
   },
 };
+
+/** What they need to be sent: first of all, settings that are missing. */
+function sendingFix(messages: readonly Undelivered[], env: Subject['env']): string {
+  const settings = channelSettings(env);
+  const missing = messages.flatMap(({ channel, target }) =>
+    missingSettings(
+      {
+        email: channel === 'email' ? target : null,
+        slack: channel === 'slack',
+        webhook: channel === 'webhook' ? target : null,
+      },
+      settings,
+    ),
+  );
+  const check = 'infrasage alerts check';
+  if (missing.length === 0) return check;
+  return `export ${[...new Set(missing)].map(settingExample).join(' ')}, then ${check}`;
+}
 
 /** Each place once, with what was said there last. */
 function words(messages: readonly Undelivered[]): string {

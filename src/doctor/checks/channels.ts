@@ -1,7 +1,7 @@
 import { listAlerts } from '../../alerts/alerts.ts';
 import type { ChannelName } from '../../alerts/channels/channel.ts';
 import { type Reached, reachMail, reachUrl, reachWebhook } from '../../alerts/channels/reach.ts';
-import { channelSettings, missingSettings } from '../../alerts/channels/settings.ts';
+import { channelSettings, missingSettings, settingExample } from '../../alerts/channels/settings.ts';
 import { plural } from '../../render/text.ts';
 import { type Check, dataOf, type Finding, type Subject } from '../check.ts';
 
@@ -25,7 +25,7 @@ export const channels: Check = {
     const findings: Finding[] = missing.map((variable) => ({
       code: 'channel_not_set',
       message: `alerts are to be sent by a channel that needs ${variable}, which is not set`,
-      fix: `export ${variable}=…, or infrasage alerts add with --no-email, --no-slack or --no-webhook`,
+      fix: `export ${settingExample(variable)}, or infrasage alerts add with --no-email, --no-slack or --no-webhook`,
     }));
     const places = placesOf(settings, alerts);
     if (places.length === 0 && missing.length === 0) return { skipped: 'no channel is used' };
