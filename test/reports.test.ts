@@ -761,6 +761,19 @@ describe('reports on the present', () => {
     );
   });
 
+  test('a tenant that has never sent events is told from a quiet one', async () => {
+    const said = async (tenant: string, ...args: string[]) =>
+      (await box.run([...args, '--tenant', tenant])).stderr;
+    const usage = ['usage', '--since', '2001-01-01', '--until', '2001-01-02'];
+    expect(await said('acme', ...usage)).toBe('acme has never sent events; did you mean acme-corp?\n');
+    expect(await said('amce-corp', 'billing', '--month')).toContain('did you mean acme-corp?');
+    expect(await said('acme-crop', 'services')).toContain('did you mean acme-corp?');
+    expect(await said('zzz', 'report', '--month', '--html', '-')).toBe(
+      'zzz has never sent events; infrasage tenants lists those that have\n',
+    );
+    expect(await said('acme-corp', ...usage)).toBe('');
+  });
+
   test('the period says when it starts and ends', async () => {
     const before = new Date();
     const { period } = await box.json<UsageJson>(['usage', '--since', '24h']);

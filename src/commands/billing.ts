@@ -9,6 +9,7 @@ import type { Store } from '../store/store.ts';
 import { chartMeasure, chartOption, limitsChart, monthChart, typesChart } from './charts.ts';
 import { type CommandModule, examples } from './command.ts';
 import { alertLines } from './limits.ts';
+import { sayIfUnknown } from './unknown-tenant.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
@@ -31,6 +32,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const found = await billing(store, { tenantId, month, now });
     const report = billingReport(found, now);
     if (measure) report.charts = await billingCharts(store, { found, now, measure });
+    await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
     return context.print(report);
   });
 };

@@ -6,6 +6,7 @@ import { formatBytes, plural } from '../render/text.ts';
 import { monthReport, monthReportJson } from '../reports/month.ts';
 import { type CommandModule, examples } from './command.ts';
 import { outputFile, replaceFile } from './output-file.ts';
+import { sayIfUnknown } from './unknown-tenant.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
@@ -27,7 +28,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const month = parseMonth(options.month === true ? undefined : options.month, context.now);
     const output = file === '-' ? undefined : await outputFile(file, { mark: PAGE_MARK, force });
     const tenantId = context.config.tenant ?? null;
-    const found = await monthReport(await context.store(), { tenantId, month, now: context.now });
+    const store = await context.store();
+    const found = await monthReport(store, { tenantId, month, now: context.now });
+    const events = found.bill.total.total_events;
+    await sayIfUnknown(context, { store, tenantId, events });
     const page = renderPage(monthReportJson(found));
     if (!output) {
       await write(context.io.stdout, page);

@@ -2,6 +2,7 @@ import { parsePeriod } from '../period.ts';
 import { usage } from '../reports/usage.ts';
 import { parseLimit } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
+import { sayIfUnknown } from './unknown-tenant.ts';
 import { usageReport } from './usage.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
@@ -15,8 +16,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
   ]);
   act<{ since: string; until?: string; limit: string }>(command, async (context, { since, until, limit }) => {
     const rows = parseLimit(limit);
-    const found = await usage(await context.store(), {
-      tenantId: context.config.tenant ?? null,
+    const tenantId = context.config.tenant ?? null;
+    const store = await context.store();
+    const found = await usage(store, {
+      tenantId,
       period: parsePeriod(since, until, context.now),
       groupBy: 'service_id',
       limit: rows,
@@ -24,6 +27,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     if (found.omitted > 0 && context.config.format !== 'table') {
       await context.say(`${rows} of ${rows + found.omitted} rows; raise --limit to see them all`);
     }
+    await sayIfUnknown(context, { store, tenantId, events: found.totalEvents });
     return context.print(usageReport(found));
   });
 };

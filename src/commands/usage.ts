@@ -19,6 +19,7 @@ import {
 } from './charts.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
 import { alertLines } from './limits.ts';
+import { sayIfUnknown } from './unknown-tenant.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
@@ -43,6 +44,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const found = await usage(store, { tenantId, period, groupBy });
     const report = usageReport(found);
     if (measure) report.charts = await usageCharts(store, found, measure);
+    await sayIfUnknown(context, { store, tenantId, events: found.totalEvents });
     const limits = await currentLimits(store, { tenantId, now: context.now });
     return context.print({
       ...report,

@@ -46,3 +46,32 @@ export async function tenantsLike(
   );
   return rows.map(({ tenant_id }) => tenant_id);
 }
+
+/** Names that are looked at for one that may have been meant. */
+const MOST_NAMES = 10_000;
+
+/**
+ * Whether a tenant has never sent events while others have.
+ * @returns undefined where it has, or nobody has; else the name that may have been meant, or null
+ */
+export async function unknownTenant(
+  store: Reader,
+  tenantId: string,
+): Promise<{ near: string | null } | undefined> {
+  const rows = await store.query(
+    `SELECT tenant_id FROM {{db}}.infrasage_usage_metering
+    GROUP BY tenant_id ORDER BY tenant_id = {tenant:String} DESC, tenant_id LIMIT {limit:UInt32}`,
+    z.object({ tenant_id: z.string() }),
+    { tenant: tenantId, limit: MOST_NAMES },
+  );
+  const names = rows.map(({ tenant_id }) => tenant_id);
+  const [first] = names;
+  if (first === undefined || first === tenantId) return undefined;
+  const { closest, distance } = await import('fastest-levenshtein');
+  const lower = tenantId.toLowerCase();
+  const nearest = closest(tenantId, names);
+  const isNear =
+    nearest.toLowerCase() === lower || distance(tenantId, nearest) <= Math.ceil(tenantId.length / 4);
+  const longer = names.find((name) => name.toLowerCase().startsWith(lower));
+  return { near: isNear ? nearest : (longer ?? null) };
+}
