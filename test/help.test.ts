@@ -63,6 +63,9 @@ describe('every command', () => {
     for (const command of commands) {
       expect(command.description(), nameOf(command)).toMatch(/^[A-Z].*[.]$/s);
       for (const { description, flags } of command.options) expect(description, flags).not.toBe('');
+      // Words of the program's own language are no default.
+      for (const { defaultValue, flags } of command.options)
+        expect(['string', 'boolean', 'undefined'], flags).toContain(typeof defaultValue);
     }
   });
 

@@ -23,7 +23,7 @@ import { maxLine as maxLineSchema } from './max-line.ts';
 import { startProgress } from './progress.ts';
 
 interface ReplayOptions extends FilterOptions {
-  set: Map<string, unknown>;
+  set?: Map<string, unknown>;
   defaultType?: string;
   assumeUtc?: boolean;
   strict: boolean;
@@ -42,8 +42,8 @@ export function configure(command: Command, act: Act): void {
     .option(
       '--set <field=value>',
       'set a field of each first; may be repeated',
-      (text: string, fields: Map<string, unknown>) => new Map([...fields, parseChange(text)]),
-      new Map<string, unknown>(),
+      (text: string, fields: ReadonlyMap<string, unknown> | undefined) =>
+        new Map([...(fields ?? []), parseChange(text)]),
     )
     .addOption(oneOf('--default-type <type>', 'event type of those without one', EVENT_TYPES))
     .option('--assume-utc', 'also take timestamps without an offset, or with a space for the T')
@@ -61,7 +61,7 @@ export function configure(command: Command, act: Act): void {
   act<ReplayOptions>(replaying, async (context, options) => {
     const wanted = {
       filter: letterFilter(context, options),
-      changes: options.set,
+      changes: options.set ?? new Map(),
       options: lineChanges(options),
     };
     if (options.dryRun) {

@@ -47,7 +47,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     )
     .addOption(oneOf('--default-type <type>', 'event type of events without one', EVENT_TYPES))
     .option('--assume-utc', 'also take timestamps without an offset, or with a space for the T')
-    .option('--strict', 'demand what the ingestion gateway does: metric_name and value, or body')
+    .option('--strict', 'demand metric_name and value, or body, by type')
     .option('--max-age <span>', 'reject events older than this, e.g. 24h')
     .option('--max-line <bytes>', 'reject longer lines, default 1048576')
     .option('--dry-run', 'validate and report, write nothing')

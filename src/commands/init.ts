@@ -10,7 +10,7 @@ interface InitOptions {
   printSql?: boolean;
   printGrants?: boolean;
   cluster?: string;
-  node: string[];
+  node?: string[];
 }
 
 export const configure: CommandModule['configure'] = (command, act) => {
@@ -25,8 +25,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option(
       '--node <url>',
       'HTTP address of a node of it, once each; only where the cluster has no ClickHouse Keeper',
-      (url: string, all: readonly string[]) => [...all, url],
-      [],
+      (url: string, all: readonly string[] | undefined) => [...(all ?? []), url],
     );
   examples(command, [
     'infrasage init',
@@ -37,7 +36,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage init --clickhouse http://ch1:8123 --cluster metering --node http://ch1:8123 --node http://ch2:8123',
   ]);
   act<InitOptions>(command, async (context, options) => {
-    const { printSql, printGrants, cluster, node } = options;
+    const { printSql, printGrants, cluster, node = [] } = options;
     if (printSql && printGrants) throw usageError('--print-sql and --print-grants do not go together');
     if (printSql || printGrants) {
       const { clickhouse, database } = context.config;

@@ -13,8 +13,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option(
       '--param <name=value>',
       'a value for {name:Type} in the statement; may be given again',
-      (pair: string, all: readonly string[]) => [...all, pair],
-      [],
+      (pair: string, all: readonly string[] | undefined) => [...(all ?? []), pair],
     )
     .option('--limit <rows>', 'print this many rows at most', '1000');
   examples(command, [
@@ -23,12 +22,12 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage sql "DESCRIBE infrasage_raw_firehose" --format markdown',
     'infrasage sql --json < question.sql',
   ]);
-  act<{ param: string[]; limit: string }, [string?]>(command, async (context, options, statement) => {
+  act<{ param?: string[]; limit: string }, [string?]>(command, async (context, options, statement) => {
     const { stdin } = context.io;
     const isPiped = statement === '-' || (statement === undefined && !stdin.isTTY);
     const sql = isPiped ? await text(stdin) : (statement ?? '');
     if (sql.trim() === '') throw usageError('there is no statement', 'infrasage sql "SELECT …"');
-    const params = Object.fromEntries(options.param.map(parameter));
+    const params = Object.fromEntries((options.param ?? []).map(parameter));
     const limit = parseLimit(options.limit);
     const answer = await ask(await context.store(), { sql, params, limit });
     const words = `${plural(answer.rows.length, 'row')}; there are more, raise --limit to see them`;
