@@ -4,6 +4,7 @@ import type { GlobalFlags } from './config.ts';
 import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
 import { type Io, processIo, write } from './io.ts';
 import { buildProgram } from './program.ts';
+import { message } from './render/message.ts';
 import { printable } from './render/text.ts';
 
 /**
@@ -78,7 +79,7 @@ async function explainFailure(error: unknown, io: Io, debug: boolean): Promise<v
         'run again with --debug for the details',
       ];
   const line = parts.filter(Boolean).map(printable).join('; ');
-  await write(io.stderr, `${chalk.red('infrasage:')} ${line}\n`);
+  await write(io.stderr, await message(io.stderr, `${chalk.red('infrasage:')} ${line}`));
   if (!debug) return;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     await write(io.stderr, `${inert(cause.stack ?? cause.message)}\n`);

@@ -4,6 +4,7 @@ import type { Data } from './doctor/check.ts';
 import { EXIT, type ExitStatus, InfrasageError, usageError } from './errors.ts';
 import { type Io, write } from './io.ts';
 import { render } from './render/index.ts';
+import { message } from './render/message.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
 import { readSettings, type Settings, settingsOf } from './settings/layers.ts';
@@ -272,14 +273,14 @@ export class Context {
 
   /** Prints a result on standard output in the format asked for. */
   async print(report: Report): Promise<ExitStatus> {
-    const text = await render(report, { ...this.config, width: this.io.stdout.columns ?? 80 });
-    await write(this.io.stdout, text);
+    const { columns = 80, isTTY: terminal = false } = this.io.stdout;
+    await write(this.io.stdout, await render(report, { ...this.config, width: columns, terminal }));
     return EXIT.ok;
   }
 
   /** Says something to the person, on standard error; nothing with --quiet. */
   async say(text: string): Promise<void> {
-    if (!this.config.quiet) await write(this.io.stderr, `${printable(text)}\n`);
+    if (!this.config.quiet) await write(this.io.stderr, await message(this.io.stderr, printable(text)));
   }
 
   async close(): Promise<void> {

@@ -115,3 +115,18 @@ test('on a terminal: one line that is gone when the summary is printed; the rest
     expect(verify.written()).toContain('comparing');
     expect(verify.lines().join('\n')).not.toContain('comparing');
   }));
+
+describe('on a terminal', () => {
+  test('notes and errors are broken between words', () =>
+    withStore(async (box) => {
+      const size = { columns: 60, env: { NO_COLOR: '1' } };
+      const note = onTerminal(box, ['alerts', 'add', '80', '--tenant', 'acme-corp'], size);
+      expect((await note.ended).status).toBe(0);
+      await note.shows(/^100M --tenant acme-corp *$/m);
+      expect(note.written()).not.toMatch(/[^\r\n]{61}/);
+      const error = onTerminal(box, ['usage', '--since', 'yesterday'], size);
+      expect((await error.ended).status).toBe(2);
+      expect(error.written()).toContain('is not a time');
+      expect(error.written()).not.toMatch(/[^\r\n]{61}/);
+    }));
+});

@@ -19,6 +19,8 @@ export interface RenderOptions {
   /** Whether charts and marks may be more than ASCII. */
   unicode: boolean;
   width: number;
+  /** Whether it is written to a terminal, where what is long is broken between words. */
+  terminal: boolean;
 }
 
 /** A report as text in the format of this run, with the final newline. */

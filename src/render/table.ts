@@ -5,6 +5,7 @@ import { drawCharts } from './charts.ts';
 import { glyphs } from './glyphs.ts';
 import type { Cell, Column, Report } from './report.ts';
 import { formatBytes, formatCount, printable } from './text.ts';
+import { wrapped } from './width.ts';
 
 /** No cell of a table is squeezed below this many characters. */
 const NARROWEST = 8;
@@ -12,7 +13,7 @@ const NARROWEST = 8;
 /** The table for people, or its charts: numbers right-aligned, no wider than the terminal, coloured where asked for. */
 export function renderTable(
   report: Report,
-  { width, color, unicode }: { width: number; color: boolean; unicode: boolean },
+  { width, color, unicode, terminal }: { width: number; color: boolean; unicode: boolean; terminal: boolean },
 ): string {
   const chalk = new Chalk({ level: color ? 1 : 0 });
   const columns = report.tableColumns ?? report.columns;
@@ -43,7 +44,8 @@ export function renderTable(
   }
   if (report.notes && report.notes.length > 0) {
     if (report.charts ? report.charts.length > 0 : report.rows.length > 0) lines.push('');
-    lines.push(...report.notes.map(printable));
+    const notes = report.notes.map(printable);
+    lines.push(...(terminal ? notes.flatMap((note) => wrapped(note, width)) : notes));
   }
   return `${lines.join('\n')}\n`;
 }

@@ -19,3 +19,20 @@ export function column(text: string, width: number, mark: string, align: 'left' 
   const rest = ' '.repeat(Math.max(0, width - used));
   return align === 'left' ? shown + rest : rest + shown;
 }
+
+/** A line as lines of a terminal, broken between words; a word that is longer stays whole. */
+export function wrapped(line: string, width: number): string[] {
+  if (width < 20 || stringWidth(line) <= width) return [line];
+  const lines: string[] = [];
+  let current = '';
+  for (const [, space = '', word = ''] of line.matchAll(/(\s*)(\S+)/g)) {
+    const longer = current + space + word;
+    if (current.trim() === '' || stringWidth(longer) <= width) {
+      current = longer;
+    } else {
+      lines.push(current);
+      current = word;
+    }
+  }
+  return [...lines, current];
+}
