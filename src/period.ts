@@ -29,9 +29,19 @@ const MONTH = /^(\d{4})-(\d{2})$/;
 export function parseSpan(text: string, option: string): number {
   const span = SPAN.test(text) ? ms(text as StringValue) : undefined;
   if (span === undefined || span < 1000 || span > LONGEST_SPAN) {
-    throw usageError(`${option} ${text} is not a time span`, 'write it like 90m, 24h, 7d or 2w');
+    throw usageError(
+      `${option} ${text} is not a time span`,
+      unitHint(text) || 'write it like 90m, 24h, 7d or 2w',
+    );
   }
   return span;
+}
+
+/** Of what looks like a span, which units there are. */
+function unitHint(text: string): string {
+  return /^\d+(\.\d+)?\s*[a-zA-Z]+$/.test(text) && !SPAN.test(text)
+    ? 'the units are m, h, d and w: 90m, 24h, 7d, 2w'
+    : '';
 }
 
 /**
@@ -48,7 +58,8 @@ export function parseMoment(text: string, option: string, now: Date): Date {
   if (!real) {
     throw usageError(
       `${option} ${text} is not a time`,
-      'write a span (90m, 24h, 7d, 2w), a date (2026-04-01) or RFC 3339 (2026-04-01T00:00:00Z)',
+      unitHint(text) ||
+        'write a span (90m, 24h, 7d, 2w), a date (2026-04-01) or RFC 3339 (2026-04-01T00:00:00Z)',
     );
   }
   return time;

@@ -166,6 +166,10 @@ describe('docs/configuration.md', () => {
 
 describe('a file that is wrong is named with the line', () => {
   it.each([
+    [
+      '"root:$6$hash": x',
+      'infrasage.config.yaml:1: there is no such setting; settings are named in docs/configuration.md',
+    ],
     ['databse: x', 'infrasage.config.yaml:1: there is no setting databse; did you mean database?'],
     [
       'serve:\n  prot: 1',

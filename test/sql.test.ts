@@ -150,6 +150,9 @@ function asksReadOnly(
     expect(wrong.stderr).toMatch(/^infrasage: the engine said: Syntax error/);
     expect((await run('SELECT nothing_such FROM infrasage_dlq')).stderr).toMatch(/nothing_such/);
     expect(await run('SELECT 1', '--param', 'x')).toMatchObject({ status: 2 });
+    const unset = await run('SELECT {code:String}');
+    expect(unset).toMatchObject({ status: 2, stdout: '' });
+    expect(unset.stderr).toContain('--param code=…');
     expect((await run()).stderr).toContain('there is no statement');
   });
 

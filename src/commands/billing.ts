@@ -7,7 +7,7 @@ import { type Billing, billing, billingJson } from '../reports/billing.ts';
 import { usageSeries } from '../reports/series.ts';
 import type { Store } from '../store/store.ts';
 import { chartMeasure, chartOption, limitsChart, monthChart, typesChart } from './charts.ts';
-import { type CommandModule, examples } from './command.ts';
+import { type CommandModule, examples, refuseExcess } from './command.ts';
 import { alertLines } from './limits.ts';
 import { sayIfUnknown } from './unknown-tenant.ts';
 
@@ -15,6 +15,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
   command
     .option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one')
     .addOption(chartOption());
+  const refuse = refuseExcess(command, ([word = '']) =>
+    /^\d{4}-\d{2}$/.test(word) ? `infrasage billing --month ${word}` : undefined,
+  );
   examples(command, [
     'infrasage billing --month',
     'infrasage billing --month 2026-10 --tenant acme-corp',
@@ -22,6 +25,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage billing --month --format csv',
   ]);
   act<{ month?: string | true; chart?: string | true }>(command, async (context, options) => {
+    refuse();
     if (options.month === undefined)
       throw usageError('billing needs the month', 'infrasage billing --month, or --month 2026-10');
     const month = parseMonth(options.month === true ? undefined : options.month, context.now);

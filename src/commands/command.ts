@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Context } from '../context.ts';
-import type { ExitStatus } from '../errors.ts';
+import { type ExitStatus, usageError } from '../errors.ts';
 
 /** What a command does when it is called: returns the exit status. */
 export type Handler<Options, Arguments extends unknown[] = []> = (
@@ -34,6 +34,26 @@ export function oneOf(flags: string, description: string, words: readonly string
   const option = new Option(flags, description);
   option.argChoices = [...words];
   return option;
+}
+
+/**
+ * Takes words after a command that it has no arguments for, and refuses them with what was meant.
+ * @param meant the line to give in their place; undefined where it is not known
+ * @returns what throws (exit 2) where there are such words; for the handler to call first
+ */
+export function refuseExcess(
+  command: Command,
+  meant: (words: readonly string[]) => string | undefined,
+): () => void {
+  command.allowExcessArguments();
+  return () => {
+    const excess = command.args.slice(command.registeredArguments.length);
+    if (excess.length === 0) return;
+    throw usageError(
+      `${command.name()} does not take ${excess.join(' ')}`,
+      meant(command.args) ?? `infrasage ${command.name()} --help`,
+    );
+  };
 }
 
 const EXAMPLES = new WeakMap<Command, readonly string[]>();

@@ -4,7 +4,7 @@ import { parseMonth } from '../period.ts';
 import { PAGE_MARK, renderPage } from '../render/page.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { monthReport, monthReportJson } from '../reports/month.ts';
-import { type CommandModule, examples } from './command.ts';
+import { type CommandModule, examples, refuseExcess } from './command.ts';
 import { outputFile, replaceFile } from './output-file.ts';
 import { sayIfUnknown } from './unknown-tenant.ts';
 
@@ -13,11 +13,15 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one')
     .option('--html <file>', 'where the page is written, - for standard output')
     .option('--force', 'replace a file that is no earlier report too');
+  const refuse = refuseExcess(command, ([word = '']) =>
+    /^\d{4}-\d{2}$/.test(word) ? `infrasage report --month ${word} --html report.html` : undefined,
+  );
   examples(command, [
     'infrasage report --month --html report.html',
     'infrasage report --month 2026-10 --tenant acme-corp --html acme.html',
   ]);
   act<{ month?: string | true; html?: string; force?: boolean }>(command, async (context, options) => {
+    refuse();
     const { html: file, force = false } = options;
     if (options.month === undefined || file === undefined) {
       throw usageError(

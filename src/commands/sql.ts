@@ -5,7 +5,7 @@ import type { Cell, Report } from '../render/report.ts';
 import { plural } from '../render/text.ts';
 import { type Answer, ask } from '../reports/question.ts';
 import { parseLimit } from './amounts.ts';
-import { type CommandModule, examples } from './command.ts';
+import { type CommandModule, examples, refuseExcess } from './command.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
@@ -16,6 +16,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
       (pair: string, all: readonly string[] | undefined) => [...(all ?? []), pair],
     )
     .option('--limit <rows>', 'print this many rows at most', '1000');
+  const refuse = refuseExcess(
+    command,
+    (words) => `put the statement in quotes: infrasage sql "${words.join(' ')}"`,
+  );
   examples(command, [
     'infrasage sql "SELECT event_type, sum(event_count) AS events FROM infrasage_usage_metering GROUP BY event_type"',
     `infrasage sql "SELECT count() FROM infrasage_raw_firehose WHERE tenant_id = {t:String}" --param t=acme-corp`,
@@ -23,6 +27,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage sql --json < question.sql',
   ]);
   act<{ param?: string[]; limit: string }, [string?]>(command, async (context, options, statement) => {
+    refuse();
     const { stdin } = context.io;
     const isPiped = statement === '-' || (statement === undefined && !stdin.isTTY);
     const sql = isPiped ? await text(stdin) : (statement ?? '');

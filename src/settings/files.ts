@@ -181,6 +181,9 @@ async function settingNamed(key: string, place: string): Promise<Setting> {
   const all = allSettings();
   const setting = all.find(({ name }) => name === key);
   if (setting) return setting;
+  // What is no name may be anything: the file may be none of settings at all.
+  if (!/^[A-Za-z_.]{1,40}$/.test(key))
+    throw usageError(`${place}: there is no such setting`, 'settings are named in docs/configuration.md');
   const { closest } = await import('fastest-levenshtein');
   const nearest = closest(
     key,

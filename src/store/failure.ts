@@ -57,6 +57,14 @@ export function questionFailure(failure: InfrasageError): InfrasageError {
   const code = parsed.success ? parsed.data.code : undefined;
   if (code === undefined || NOT_ASKED_WRONG.includes(code)) return failure;
   const { message, cause } = failure;
+  const [, unset] = /Substitution [`'"]?(\w+)[`'"]? is not set/.exec(message) ?? [];
+  if (unset !== undefined) {
+    return new InfrasageError(`{${unset}:…} in the statement has no value`, {
+      hint: `--param ${unset}=…`,
+      exitStatus: EXIT.usage,
+      cause,
+    });
+  }
   const hint = READONLY.includes(code)
     ? 'infrasage sql reads the tables of the database, and nothing else'
     : '';

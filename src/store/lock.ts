@@ -28,7 +28,9 @@ export class DirectoryInUse extends InfrasageError {
 
   constructor(dataDir: string, by: Holder) {
     super(`the data directory ${dataDir} is in use by process ${by.pid} (infrasage ${by.command})`, {
-      hint: 'wait until it has finished, or give another --data-dir',
+      hint: by.shares
+        ? 'other commands work through it; give this one another --data-dir'
+        : 'wait until it has finished, or give another --data-dir',
     });
     this.holder = by;
   }
