@@ -200,6 +200,14 @@ describe.skipIf(NO_BROWSER)('the page, in Chromium', () => {
     expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toMatch(
       /rgba?\((255, 255, 255|0, 0, 0, 0)/,
     );
+    // Cards of a grid come to lie on one another where they break over pages; a tfoot is a total on every page.
+    const display = (of: string) =>
+      page
+        .locator(of)
+        .first()
+        .evaluate((found) => getComputedStyle(found).display);
+    expect(await display('#report')).toBe('block');
+    expect(await display('tfoot')).toBe('table-row-group');
     const pdf = await page.pdf({ preferCSSPageSize: true });
     expect(pdf.subarray(0, 5).toString()).toBe('%PDF-');
     await page.context().close();
