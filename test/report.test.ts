@@ -181,7 +181,16 @@ describe.skipIf(NO_BROWSER)('the page, in Chromium', () => {
       ['invalid_value', '1'],
       ['Total', '1'],
     ]);
+    expect(await page.locator('.totals').textContent()).toContain('1rejected, not counted');
     await page.context().close();
+    // Last of this store: what is replayed counts from then on.
+    const mended = ['--error', 'invalid_value', '--set', 'value=1'];
+    expect(await box.run(['dlq', 'replay', ...mended])).toMatchObject({ status: 0 });
+    const { page: later } = await opened('--month', '--tenant', 'acme-corp');
+    expect(await later.locator('.totals').textContent()).toContain(
+      '1rejected, 1 of them counted later (replayed)',
+    );
+    await later.context().close();
   });
 
   test('prints with its charts, none of them cut, in light', async () => {
@@ -202,10 +211,7 @@ describe.skipIf(NO_BROWSER)('the page, in Chromium', () => {
     );
     // Cards of a grid come to lie on one another where they break over pages; a tfoot is a total on every page.
     const display = (of: string) =>
-      page
-        .locator(of)
-        .first()
-        .evaluate((found) => getComputedStyle(found).display);
+      page.evaluate(`getComputedStyle(document.querySelector('${of}')).display`);
     expect(await display('#report')).toBe('block');
     expect(await display('tfoot')).toBe('table-row-group');
     const pdf = await page.pdf({ preferCSSPageSize: true });

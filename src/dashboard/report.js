@@ -21,7 +21,7 @@ import { limits } from './quota.js';
  * @property {number} tenants_in_all
  * @property {Series} series
  * @property {Breakdown} services
- * @property {Letters} letters
+ * @property {Letters & { replayed: Amount }} letters
  */
 
 /** Quotas that are drawn; the fullest. */
@@ -99,7 +99,7 @@ function totals() {
       open ? `${bytes(projected_bytes)} by the end at this pace` : '',
     ),
     ...(tenants.length > 1 ? [figure('Tenants', count(data.tenants_in_all))] : []),
-    figure('Dead letters', count(rejected()), 'rejected, never counted'),
+    figure('Dead letters', count(rejected()), lettersNote()),
   );
 }
 
@@ -107,6 +107,13 @@ function totals() {
 function rejected() {
   const { total, without_tenant = [] } = data.letters;
   return without_tenant.reduce((sum, { lines }) => sum + BigInt(lines), BigInt(total));
+}
+
+function lettersNote() {
+  const replayed = BigInt(data.letters.replayed);
+  return replayed === 0n
+    ? 'rejected, not counted'
+    : `rejected, ${count(replayed)} of them counted later (replayed)`;
 }
 
 function quotas() {
@@ -222,7 +229,10 @@ function definitions() {
       'Period',
       `${shortTime(start)} to ${shortTime(end)} UTC, the end not included. An event belongs to the hour of its own timestamp.`,
     ],
-    ['Events', 'Accepted events, each counted once. Rejected lines are dead letters and never counted.'],
+    [
+      'Events',
+      'Accepted events, each counted once. Rejected lines are dead letters and not counted; one that is replayed counts from then on, as an event of the hour of its timestamp.',
+    ],
     [
       'Stored bytes',
       'Compressed bytes as stored, fixed when an event was stored: no later change of the storage changes a bill. Not the bytes that were sent.',
@@ -232,7 +242,10 @@ function definitions() {
       'Quotas and alerts',
       open ? 'Those in force when this report was made.' : 'Those in force at the end of the month.',
     ],
-    ['Dead letters', 'Lines that were received in this month and rejected.'],
+    [
+      'Dead letters',
+      'Lines that were received in this month and rejected, those that were replayed since among them.',
+    ],
   ];
   return el(
     'dl',

@@ -252,6 +252,27 @@ export async function countLetters(
   return { ofTenant: causes(true), ofNone: causes(false) };
 }
 
+/** How many of the dead letters that a period received, of a tenant or of all (null), were sent again and count now. */
+export async function countReplayed(
+  store: Store,
+  { tenantId, period: { start, end, open } }: { tenantId: string | null; period: Period },
+): Promise<bigint> {
+  const { where, params } = letterCondition({
+    tenantId,
+    error: null,
+    source: null,
+    since: start,
+    until: open ? null : end,
+    state: 'replayed',
+  });
+  const [count] = await store.query(
+    `SELECT count() AS total FROM {{db}}.infrasage_dlq AS d WHERE ${where}`,
+    z.object({ total: uint64 }),
+    params,
+  );
+  return count?.total ?? 0n;
+}
+
 /** The JSON shape of a cause. */
 export function causeJson({ error, lines, lastReceivedAt }: Cause) {
   return { error, lines, last_received_at: isoTime(lastReceivedAt) };

@@ -1,7 +1,7 @@
 import { isoTime, type Month } from '../period.ts';
 import type { Store } from '../store/store.ts';
 import { type Billing, billing, billingJson } from './billing.ts';
-import { type Cause, causeJson, countLetters } from './dead-letters.ts';
+import { type Cause, causeJson, countLetters, countReplayed } from './dead-letters.ts';
 import { type Point, usageSeries } from './series.ts';
 import { type Usage, usage, usageJson } from './usage.ts';
 
@@ -20,6 +20,8 @@ export interface MonthReport {
     causes: Cause[];
     /** Lines of which it is not known whose they are; undefined where the report is of one tenant. */
     withoutTenant: Cause[] | undefined;
+    /** Of all these, the lines that were sent again and count now. */
+    replayed: bigint;
   };
   madeAt: Date;
 }
@@ -36,7 +38,8 @@ export async function monthReport(
   // A tenant's report may be sent to the tenant: lines that may be of anybody are not in it.
   const unknownToo = tenantId === null;
   const { ofTenant, ofNone } = await countLetters(store, { tenantId, period, unknownToo });
-  const letters = { causes: ofTenant, withoutTenant: unknownToo ? ofNone : undefined };
+  const replayed = await countReplayed(store, { tenantId, period });
+  const letters = { causes: ofTenant, withoutTenant: unknownToo ? ofNone : undefined, replayed };
   return { bill, points, services, letters, madeAt: now };
 }
 
@@ -55,6 +58,7 @@ export function monthReportJson({ bill, points, services, letters, madeAt }: Mon
       causes: letters.causes.map(causeJson),
       total: letters.causes.reduce((sum, { lines }) => sum + lines, 0n),
       ...(letters.withoutTenant && { without_tenant: letters.withoutTenant.map(causeJson) }),
+      replayed: letters.replayed,
     },
   };
 }
