@@ -144,6 +144,18 @@ function asksReadOnly(
     });
   });
 
+  it('prints one field a line where a table would be wider than the terminal, and cuts nothing', async () => {
+    const { stdout } = await run('DESCRIBE infrasage_raw_firehose');
+    const { rows } = await json('DESCRIBE infrasage_raw_firehose');
+    expect(stdout).toMatch(/^Row 1\nname +\w+\ntype +\S/);
+    for (const { name, type } of rows) expect(stdout).toContain(`${name}\ntype                ${type}\n`);
+    expect(stdout).toMatch(/\n\nRow 2\n/);
+    expect(stdout).not.toContain('…');
+    expect((await run("SELECT 1 AS n, 'short' AS words")).stdout).toMatch(/^n +words\n1 +short\n/);
+    // A single column is wrapped: there is nothing that it could be mistaken for.
+    expect((await run("SELECT repeat('word ', 30) AS words")).stdout.split('\n').length).toBeGreaterThan(4);
+  });
+
   it('refuses in words what is wrong', async () => {
     const wrong = await run('SELEC 1');
     expect(wrong).toMatchObject({ status: 2, stdout: '' });

@@ -60,7 +60,7 @@ function answerReport({ columns, rows, more }: Answer, moreWords: string): Repor
       title: name,
       kind: NUMERIC.test(type) ? 'number' : 'text',
     })),
-    wrap: true,
+    records: true,
     notes: [more ? moreWords : rows.length === 0 ? 'No rows.' : `${plural(rows.length, 'row')}.`],
   };
 }

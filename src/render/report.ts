@@ -29,6 +29,8 @@ export interface Report {
   title?: string;
   /** In the table, text that does not fit is wrapped, not shortened. */
   wrap?: boolean;
+  /** Where the table would not fit, each row is printed one field a line, whole; a single column is wrapped. */
+  records?: boolean;
   /** Drawn for people in the place of the table. */
   charts?: readonly Chart[];
   /** Lines under the table, for people: totals, notes, what to do next. */

@@ -1,4 +1,4 @@
-import { Chalk } from 'chalk';
+import { Chalk, type ChalkInstance } from 'chalk';
 import Table, { type TableConstructorOptions } from 'cli-table3';
 import stringWidth from 'string-width';
 import { drawCharts } from './charts.ts';
@@ -23,24 +23,11 @@ export function renderTable(
     lines.push(...drawCharts(report.charts, { width, color, unicode }));
   } else if (report.rows.length > 0) {
     const cells = report.rows.map((row) => columns.map((column) => cell(row[column.key] ?? null, column)));
-    const shape = {
-      colAligns: columns.map((column) => (column.kind === 'text' ? 'left' : 'right')),
-      colWidths: columnWidths(columns, cells, width),
-      wordWrap: report.wrap ?? false,
-      wrapOnWordBoundary: true,
-      chars: { ...NO_BORDERS },
-      truncate: glyphs(unicode).cut,
-      style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
-    } satisfies TableConstructorOptions;
-    const head = columns.map((column) => chalk.cyan(column.title));
-    for (let i = 0; i < cells.length; i += AT_ONCE) {
-      const table = new Table({ ...shape, head: i === 0 ? head : [] });
-      table.push(...cells.slice(i, i + AT_ONCE));
-      for (const line of table.toString().split('\n')) {
-        // A character of two code units may have been cut in two.
-        lines.push(line.replace(/\p{Cs}/gu, ' ').trimEnd());
-      }
-    }
+    lines.push(
+      ...(report.records && columns.length > 1 && totalOf(naturalWidths(columns, cells)) > width
+        ? recordLines(columns, cells, chalk)
+        : tableLines(report, columns, cells, { width, unicode, chalk })),
+    );
   }
   if (report.notes && report.notes.length > 0) {
     if (report.charts ? report.charts.length > 0 : report.rows.length > 0) lines.push('');
@@ -48,6 +35,48 @@ export function renderTable(
     lines.push(...(terminal ? notes.flatMap((note) => wrapped(note, width)) : notes));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function tableLines(
+  { wrap, records }: Report,
+  columns: readonly Column[],
+  cells: string[][],
+  { width, unicode, chalk }: { width: number; unicode: boolean; chalk: ChalkInstance },
+): string[] {
+  const lines: string[] = [];
+  const shape = {
+    colAligns: columns.map((column) => (column.kind === 'text' ? 'left' : 'right')),
+    colWidths: columnWidths(columns, cells, width),
+    wordWrap: (wrap || records) ?? false,
+    wrapOnWordBoundary: true,
+    chars: { ...NO_BORDERS },
+    truncate: glyphs(unicode).cut,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
+  } satisfies TableConstructorOptions;
+  const head = columns.map((column) => chalk.cyan(column.title));
+  for (let i = 0; i < cells.length; i += AT_ONCE) {
+    const table = new Table({ ...shape, head: i === 0 ? head : [] });
+    table.push(...cells.slice(i, i + AT_ONCE));
+    for (const line of table.toString().split('\n')) {
+      // A character of two code units may have been cut in two.
+      lines.push(line.replace(/\p{Cs}/gu, ' ').trimEnd());
+    }
+  }
+  return lines;
+}
+
+/** Each row under a heading, one field a line. */
+function recordLines(columns: readonly Column[], cells: string[][], chalk: ChalkInstance): string[] {
+  const names = columns.map(({ title }) => printable(title));
+  const widest = names.reduce((most, name) => Math.max(most, stringWidth(name)), 0);
+  return cells.flatMap((row, i) => [
+    ...(i === 0 ? [] : ['']),
+    chalk.bold(`Row ${formatCount(i + 1)}`),
+    ...row.map((value, at) => {
+      const name = names[at] ?? '';
+      return `${chalk.cyan(name)}${' '.repeat(widest - stringWidth(name))}  ${value}`.trimEnd();
+    }),
+  ]);
 }
 
 /** Rows that are laid out together: more take longer each, and are in the end more than a call takes arguments. */
@@ -84,12 +113,8 @@ function cell(value: Cell, { kind }: Column): string {
 
 /** Natural widths, and where they do not fit, the widest text columns give way first. */
 function columnWidths(columns: readonly Column[], cells: string[][], width: number): number[] {
-  const widths = columns.map((column, i) => {
-    const title = stringWidth(column.title);
-    return cells.reduce((widest, row) => Math.max(widest, stringWidth(row[i] ?? '')), title) + 2;
-  });
-  const total = () => widths.reduce((sum, w) => sum + w, 0) - 2;
-  while (total() > width) {
+  const widths = naturalWidths(columns, cells);
+  while (totalOf(widths) > width) {
     let widest = -1;
     columns.forEach((column, i) => {
       if (
@@ -103,4 +128,15 @@ function columnWidths(columns: readonly Column[], cells: string[][], width: numb
     widths[widest] = (widths[widest] ?? 0) - 1;
   }
   return widths;
+}
+
+function naturalWidths(columns: readonly Column[], cells: string[][]): number[] {
+  return columns.map((column, i) => {
+    const title = stringWidth(column.title);
+    return cells.reduce((widest, row) => Math.max(widest, stringWidth(row[i] ?? '')), title) + 2;
+  });
+}
+
+function totalOf(widths: readonly number[]): number {
+  return widths.reduce((sum, width) => sum + width, 0) - 2;
 }
