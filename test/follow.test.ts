@@ -199,8 +199,13 @@ it('follows files that are not there yet, each on its own; goes on exactly where
   // A file that starts like a known one, and is shorter, is not waited for.
   const c = box.file('c.log', lines(event()));
   running = box.start([...FOLLOW, c]);
+  const saidOfC = words(running);
   await untilStored(9);
+  renameSync(c, `${c}.1`);
+  writeFileSync(c, lines(event({ service_id: 'c2' })));
+  await untilStored(10);
   await stopped(running);
+  expect(saidOfC()).toContain('c.log was rotated: reading on in the new one');
   // The ledger knows it for an ingest that does not follow, too.
   expect(await box.json<Summary>(['ingest', a, `${b}.1`, b])).toMatchObject({ accepted: 0 });
 });

@@ -44,7 +44,10 @@ describe('the line', () => {
 describe('where there is no terminal', () => {
   afterEach(() => void vi.useRealTimers());
 
-  function started(options: { quiet?: boolean } = {}): { progress: Progress; said: () => string } {
+  function started(options: { quiet?: boolean; live?: boolean } = {}): {
+    progress: Progress;
+    said: () => string;
+  } {
     vi.useFakeTimers();
     let text = '';
     const stderr = new Writable({
@@ -59,6 +62,7 @@ describe('where there is no terminal', () => {
     };
     const progress = startProgress(context as unknown as Parameters<typeof startProgress>[0], 'ingesting', {
       clock: () => Date.now(),
+      live: options.live ?? false,
     });
     return { progress, said: () => text };
   }
@@ -83,6 +87,20 @@ describe('where there is no terminal', () => {
       'ingesting · 45 % · 10 s left · 9,000 lines · 1,000 events/s · 1.00 MiB/s · 0 rejected · 9,000 accepted',
       '',
     ]);
+  });
+
+  test('of input that comes when it comes, the rates are those of the last ten seconds', () => {
+    const { progress, said } = started({ live: true });
+    vi.advanceTimersByTime(3_600_000);
+    progress.update({ accepted: 5000n });
+    vi.advanceTimersByTime(5_000);
+    progress.update({ accepted: 6000n });
+    vi.advanceTimersByTime(7_000);
+    progress.update({ accepted: 6000n });
+    vi.advanceTimersByTime(60_000);
+    progress.stop();
+    const rates = said().match(/[\d,]+ events\/s/g);
+    expect(rates).toEqual(['500 events/s', '100 events/s', '0 events/s']);
   });
 
   test('nothing of what is done at once, nothing while nothing is new, and nothing with --quiet', () => {

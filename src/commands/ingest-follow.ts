@@ -52,7 +52,7 @@ export async function followInputs(
 /** A line of how it comes on, on a terminal alone: elsewhere, it would fill a log for days. */
 export function followProgress(context: Context): ReturnType<typeof ingestProgress> {
   if (!context.io.stderr.isTTY) return { update: () => {}, stop: () => {} };
-  const progress = startProgress(context, 'following');
+  const progress = startProgress(context, 'following', { live: true });
   return {
     update: ({ lines, accepted, rejected, skipped }, bytes) =>
       progress.update({ lines, accepted, rejected, skipped, bytes }),

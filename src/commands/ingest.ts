@@ -100,9 +100,11 @@ export const configure: CommandModule['configure'] = (command, act) => {
       flushMs: flushInterval(options.flushInterval),
     };
     const progress = options.follow ? followProgress(context) : ingestProgress(context, files);
-    const interrupt = onInterrupt(() =>
-      context.say('finishing the batches under way; once more ends at once'),
-    );
+    const interrupt = onInterrupt(() => {
+      // Takes away what the terminal wrote of Ctrl-C too.
+      progress.stop();
+      return context.say('finishing the batches under way; once more ends at once');
+    });
     const { signal: stop } = interrupt;
     const run = (store: Store) =>
       ingestSources(sources, settings, {

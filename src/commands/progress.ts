@@ -41,15 +41,16 @@ const WINDOW = 10_000;
  * standard error; nothing with --quiet. Where there is no terminal, nothing is said of work that is done sooner, nor
  * while nothing is new.
  * @param doing what is done: `ingesting`
+ * @param options.live whether input comes when it comes: then the rates fall while there is none
  */
 export function startProgress(
   { config, io }: Pick<Context, 'config' | 'io'>,
   doing: string,
-  { clock = () => performance.now() }: { clock?: () => number } = {},
+  { live = false, clock = () => performance.now() }: { live?: boolean; clock?: () => number } = {},
 ): Progress {
   if (config.quiet) return { update: () => {}, stop: () => {} };
   const { separator } = glyphs(config.unicode);
-  const pace = new Pace(clock);
+  const pace = new Pace(clock, live);
   const words = (width: number) => progressWords(doing, pace.now(), { width, separator });
   const terminal = io.stderr.isTTY === true && io.env.TERM !== 'dumb';
   const line = terminal ? spinnerLine(io.stderr, config.color) : plainLine(io.stderr);
@@ -117,12 +118,14 @@ export interface Snapshot extends Figures {
 /** Figures over time. */
 class Pace {
   readonly #clock: () => number;
+  readonly #live: boolean;
   readonly #start: number;
   /** The samples of the last seconds, oldest first. */
   readonly #samples: { at: number; figures: Figures }[];
 
-  constructor(clock: () => number) {
+  constructor(clock: () => number, live: boolean) {
     this.#clock = clock;
+    this.#live = live;
     this.#start = clock();
     this.#samples = [{ at: this.#start, figures: {} }];
   }
@@ -135,11 +138,14 @@ class Pace {
   }
 
   now(): Snapshot {
-    const first = this.#samples[0];
+    const at = this.#clock();
     const last = this.#samples.at(-1);
-    const elapsedMs = this.#clock() - this.#start;
-    if (!first || !last || last.at <= first.at) return { ...last?.figures, elapsedMs };
-    const seconds = (last.at - first.at) / 1000;
+    const elapsedMs = at - this.#start;
+    const first = this.#live
+      ? this.#samples.findLast((sample, i) => i === 0 || at - sample.at >= WINDOW)
+      : this.#samples[0];
+    if (!first || !last || last.at <= this.#start) return { ...last?.figures, elapsedMs };
+    const seconds = (this.#live ? Math.min(WINDOW, elapsedMs) : last.at - first.at) / 1000;
     const rate = (of: (figures: Figures) => bigint | number | undefined) => {
       const value = of(last.figures);
       return value === undefined ? undefined : (Number(value) - Number(of(first.figures) ?? 0)) / seconds;
@@ -202,8 +208,8 @@ export function ingestProgress(
   context: Context,
   files: readonly string[],
 ): { update(summary: IngestSummary, bytesDone: number): void; stop(): void } {
-  const progress = startProgress(context, 'ingesting');
   const total = context.config.quiet ? undefined : inputSize(files, context.io.stdin);
+  const progress = startProgress(context, 'ingesting', { live: total === undefined });
   return {
     update: ({ lines, accepted, rejected, skipped }, bytes) => {
       const part = total ? Math.min(1, bytes / total) : undefined;

@@ -217,6 +217,8 @@ export class FollowedFile {
       this.#current = open;
       return file.close();
     }
+    if (this.#current || this.#before !== undefined)
+      this.#deps.say(`${this.#path} was rotated: reading on in the new one`);
     const generation = this.#positions.add(entry.id, entry.modified);
     await this.#positions.save();
     this.#current = this.#readers.read(generation, file, { ...entry, left: false, later, seen: new Seen() });
