@@ -119,6 +119,8 @@ class Run {
   /** Keys of the batches under way, whose places this run has claimed. */
   readonly #writing = new Set<string>();
   #failure: unknown;
+  /** Whether a batch was begun. */
+  #began = false;
   #bytesDone = 0;
   #lines = 0n;
   #skipped = 0n;
@@ -213,6 +215,7 @@ class Run {
     if (this.#failure !== undefined) return rm(path, { force: true }).finally(free);
     const held = this.#claim;
     if (held) {
+      this.#began = true;
       await this.#intend(held, wanted).catch((error: unknown) => {
         free();
         throw error;
@@ -305,7 +308,9 @@ class Run {
     if (this.#options.dryRun) return 'nothing was written (dry run)';
     const done = this.#totals.accepted + this.#totals.rejected;
     if (done === 0n)
-      return 'nothing is ingested for certain, and what was begun is settled by the next command';
+      return this.#began
+        ? 'the batch under way may or may not be ingested, all before it is safe, and the same command goes on'
+        : 'nothing new is ingested';
     return `${done} lines before that are ingested and safe, and the same command goes on after them`;
   }
 }

@@ -218,7 +218,7 @@ function readFailure(error: unknown, name: string): InfrasageError {
     });
   }
   return new InfrasageError(`${name} cannot be read to its end: ${words}`, {
-    hint: 'get it whole and run the same command again: it goes on after what was ingested',
+    hint: 'get it whole first',
     cause: error,
   });
 }

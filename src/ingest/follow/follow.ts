@@ -88,11 +88,14 @@ export async function follow(
   const summary = run.summary();
   if (!failure) return summary;
   const { error } = failure;
-  throw error instanceof InfrasageError ? error.withKept(kept(summary)) : error;
+  if (!(error instanceof InfrasageError)) throw error;
+  // What the run of one file has kept is not all that the follower has.
+  const { message, hint, exitStatus } = error;
+  throw new InfrasageError(message, { kept: kept(summary), hint, exitStatus, cause: error.cause ?? error });
 }
 
 function kept({ accepted, rejected }: IngestSummary): string {
-  return `${accepted + rejected} lines are ingested and safe, and the same command goes on after them`;
+  return `${accepted + rejected} lines are ingested and safe, a batch under way may or may not be, and the same command goes on after what is`;
 }
 
 /**
