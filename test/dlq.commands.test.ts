@@ -301,6 +301,10 @@ describe('the workbench', () => {
       letters: 4,
       replayed: 3,
     });
+    expect(await box.run(['dlq', 'purge', '--older-than', '1m', '--force'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('30d for a month'),
+    });
     expect(await box.json(['dlq', 'purge', '--older-than', '1h', '--force'])).toMatchObject({ letters: 0 });
     expect(
       await box.json([...purge, '--error', 'missing_service_id', '--tenant', 'globex', '--force']),

@@ -102,7 +102,8 @@ describe('the README', () => {
       .slice(1)
       .join('\n')
       .replaceAll('npx infrasage', `"${process.execPath}" "${BIN}" --data-dir "${box.dataDir}"`)
-      .replaceAll('localhost:8080', `localhost:${port}`);
+      .replaceAll('localhost:8080', `localhost:${port}`)
+      .replaceAll('serve.log', join(box.folder, 'serve.log'));
     const { stdout } = await promisify(execFile)('sh', ['-c', `${script}\nkill $!; wait $!`], {
       env: { PATH: process.env.PATH, HOME: box.folder, INFRASAGE_PORT: String(port) },
     });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { type PurgedCause, planPurge, purgeLetters } from '../dead-letters/purge.ts';
-import { EXIT } from '../errors.ts';
+import { EXIT, usageError } from '../errors.ts';
 import { isoTime, parseMoment } from '../period.ts';
 import type { Report } from '../render/report.ts';
 import { formatCount, plural } from '../render/text.ts';
@@ -24,6 +24,13 @@ export function configure(command: Command, act: Act): void {
     purge,
     async (context, { olderThan, dryRun = false, force = false, ...options }) => {
       const before = parseMoment(olderThan, '--older-than', context.now);
+      // A month is meant by 1m as often as a minute.
+      if (/^\d+m$/.test(olderThan) && context.now.getTime() - before.getTime() < 3_600_000) {
+        throw usageError(
+          `--older-than ${olderThan} is minutes`,
+          'write 30d for a month, and 60m for an hour',
+        );
+      }
       const wanted = { ...causeFilter(context, options), before };
       const store = dryRun ? await context.store() : await context.storeToChange();
       const planned = await planPurge(store, wanted);

@@ -128,7 +128,8 @@ const JSON_FIELDS: Record<string, { schema: z.ZodType; what: string }> = {
  */
 function parseChange(text: string): [field: string, value: unknown] {
   const [, field, value = ''] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
-  if (field === undefined) throw usageError(`--set ${text} is not field=value`);
+  if (field === undefined)
+    throw usageError(`--set ${text} is not field=value`, 'such as service_id=checkout-api');
   const kind = Object.hasOwn(JSON_FIELDS, field) ? JSON_FIELDS[field] : undefined;
   if (!kind) return [field, value];
   const parsed = kind.schema.safeParse(exactJson(value));
