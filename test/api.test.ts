@@ -232,7 +232,7 @@ describe('alerts and quotas', () => {
   });
 
   test('a quota is exact to 64 bits, kept where it is not given, and removed', async () => {
-    const quota = async () => (await get('/api/v1/usage/quota')).body;
+    const quota = async () => (await get('/api/v1/usage/quota')).body.trimEnd();
     expect(await quota()).toBe('{"tenant_id":"acme-corp","monthly_events":null,"monthly_bytes":null}');
     await send('PUT', 'quota', '{"monthly_events":18446744073709551615}');
     await send('PUT', 'quota', '{"monthly_bytes":1000}');
