@@ -44,7 +44,8 @@ export function buildProgram(output: Output, actOf: (program: Command) => Act): 
     .option('--ascii', 'draw with ASCII characters alone')
     .option('--quiet', 'no messages on standard error but errors')
     .option('--debug', 'print the stack and the cause of an error')
-    .configureHelp({ showGlobalOptions: true })
+    // Descriptions of a few words a line are read better than lines that the terminal breaks.
+    .configureHelp({ showGlobalOptions: true, minWidthToWrap: 24 })
     .showHelpAfterError('Run with --help for the options.')
     .configureOutput(output)
     .exitOverride();
