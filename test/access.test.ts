@@ -158,7 +158,8 @@ async function reset(): Promise<void> {
 
 const holds = (text: string, tenant: string, { shows }: Pick<Case, 'shows'> = {}) =>
   [...(MARKS[tenant] ?? []), ...(shows?.[tenant] ? [shows[tenant]] : [])].filter((mark) =>
-    text.includes(mark),
+    // A number counts as a whole one only: the digits of a measured time may hold any other.
+    /^\d+$/.test(mark) ? new RegExp(`(?<![\\w.])${mark}(?![\\w.])`).test(text) : text.includes(mark),
   );
 
 /** A request to a route, about a tenant where one is named. */
