@@ -18,6 +18,7 @@ export async function run(argv: readonly string[], io: Io = processIo()): Promis
     {
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
+      width: () => (io.stdout.isTTY ? io.stdout.columns : undefined),
       outputError: (text, print) => print(`${inert(text.replace(/^error:/, 'infrasage:'))}\n`),
     },
     (root) => actOn(io, outcome, root),

@@ -1,7 +1,9 @@
-import { Command } from 'commander';
+import { type Argument, Command } from 'commander';
 import { type Act, examples, examplesOf, type Load, oneOf } from './commands/command.ts';
 import { COMMANDS } from './commands/index.ts';
+import { continued } from './render/command-line.ts';
 import { FORMATS } from './render/format.ts';
+import { wrapped } from './render/width.ts';
 import { programVersion } from './version.ts';
 
 /** How the program writes; what commander itself says is an error goes through outputError. */
@@ -9,6 +11,8 @@ interface Output {
   writeOut(text: string): void;
   writeErr(text: string): void;
   outputError(text: string, print: (text: string) => void): void;
+  /** Columns of the terminal that help is written to; undefined where it is none. */
+  width?(): number | undefined;
 }
 
 /** The program with its own options, and what to load its commands by. */
@@ -21,7 +25,7 @@ export interface Program {
  * The command line: options, commands, help. Nothing is loaded but the names of the commands.
  * @param actOf turns a command's handler into its action
  */
-export function buildProgram(output: Output, actOf: (program: Command) => Act): Program {
+export function buildProgram({ width, ...output }: Output, actOf: (program: Command) => Act): Program {
   const program = new Command('infrasage')
     .description('Meter telemetry usage: ingest events, count them once, report, bill and alert.')
     .version(programVersion(), '--version', 'print the version')
@@ -45,9 +49,9 @@ export function buildProgram(output: Output, actOf: (program: Command) => Act): 
     .option('--quiet', 'no messages on standard error but errors')
     .option('--debug', 'print the stack and the cause of an error')
     // Descriptions of a few words a line are read better than lines that the terminal breaks.
-    .configureHelp({ showGlobalOptions: true, minWidthToWrap: 24 })
+    .configureHelp({ showGlobalOptions: true, minWidthToWrap: 24, subcommandTerm })
     .showHelpAfterError('Run with --help for the options.')
-    .configureOutput(output)
+    .configureOutput({ ...output, getOutHelpWidth: () => width?.() ?? 80 })
     .exitOverride();
   examples(program, [
     'infrasage ingest < events.ndjson',
@@ -55,7 +59,7 @@ export function buildProgram(output: Output, actOf: (program: Command) => Act): 
     'infrasage billing --month',
     'infrasage alerts add 80',
   ]);
-  program.addHelpText('afterAll', ({ command }) => helpEnd(command));
+  program.addHelpText('afterAll', ({ command }) => helpEnd(command, width?.()));
   for (const { name, summary, hidden = false } of COMMANDS)
     program
       .command(name, { hidden })
@@ -87,10 +91,21 @@ export function buildProgram(output: Output, actOf: (program: Command) => Act): 
   return { command: program, load };
 }
 
-function helpEnd(command: Command): string {
-  const lines = examplesOf(command).map((line) => `  ${line}`);
+/** A command in the list of them: its name and its arguments. That it has options is no news. */
+function subcommandTerm(command: Command): string {
+  return [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' ');
+}
+
+function argumentTerm(argument: Argument): string {
+  const name = argument.name() + (argument.variadic ? '...' : '');
+  return argument.required ? `<${name}>` : `[${name}]`;
+}
+
+/** @param width of the terminal; what goes elsewhere is broken nowhere */
+function helpEnd(command: Command, width = Number.POSITIVE_INFINITY): string {
+  const lines = examplesOf(command).flatMap((line) => continued(line, width - 2).map((part) => `  ${part}`));
   const shown = lines.length === 0 ? '' : `\nExamples:\n${lines.join('\n')}`;
-  return command.parent ? shown : `${shown}\n\n${EXIT_STATUS}`;
+  return command.parent ? shown : `${shown}\n\n${wrapped(EXIT_STATUS, width).join('\n')}`;
 }
 
 /** What the exit status of every command says. */

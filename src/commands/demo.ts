@@ -79,8 +79,8 @@ async function tour(context: Context, example: string): Promise<ExitStatus> {
     const place = clickhouse ? 'database' : 'data directory';
     await write(
       context.io.stdout,
-      `\nThat ran on example events in a temporary ${place}, now removed. With your own:\n` +
-        '  npx infrasage demo --events > events.ndjson   (or take any NDJSON of yours)\n' +
+      `\nThat ran on example events in a temporary ${place},\nnow removed. With any NDJSON of yours, or with these:\n` +
+        '  npx infrasage demo --events > events.ndjson\n' +
         '  npx infrasage ingest < events.ndjson\n',
     );
     return EXIT.ok;

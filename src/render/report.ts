@@ -12,7 +12,7 @@ export interface Column {
   key: string;
   title: string;
   kind: 'text' | 'count' | 'bytes' | 'number';
-  /** Never shortened in a table, such as what is typed into the next command. */
+  /** Never shortened nor broken in a table, such as what is typed into the next command. */
   whole?: boolean;
 }
 

@@ -3,9 +3,10 @@ import Table, { type TableConstructorOptions } from 'cli-table3';
 import stringWidth from 'string-width';
 import { drawCharts } from './charts.ts';
 import { glyphs } from './glyphs.ts';
+import { recordLines } from './records.ts';
 import type { Cell, Column, Report } from './report.ts';
 import { formatBytes, formatCount, printable } from './text.ts';
-import { wrapped } from './width.ts';
+import { folded, wrapped } from './width.ts';
 
 /** No cell of a table is squeezed below this many characters. */
 const NARROWEST = 8;
@@ -18,21 +19,22 @@ export function renderTable(
   const chalk = new Chalk({ level: color ? 1 : 0 });
   const columns = report.tableColumns ?? report.columns;
   const lines: string[] = [];
-  if (report.title) lines.push(chalk.bold(printable(report.title)), '');
+  const broken = (text: string) => (terminal ? wrapped(printable(text), width) : [printable(text)]);
+  if (report.title) lines.push(...broken(report.title).map((line) => chalk.bold(line)), '');
   if (report.charts) {
     lines.push(...drawCharts(report.charts, { width, color, unicode }));
   } else if (report.rows.length > 0) {
     const cells = report.rows.map((row) => columns.map((column) => cell(row[column.key] ?? null, column)));
+    const widths = columnWidths(report, columns, cells, width);
     lines.push(
-      ...(report.records && columns.length > 1 && totalOf(naturalWidths(columns, cells)) > width
-        ? recordLines(columns, cells, chalk)
-        : tableLines(report, columns, cells, { width, unicode, chalk })),
+      ...(widths
+        ? tableLines(report, columns, cells, { widths, unicode, chalk })
+        : recordLines(report, columns, cells, { width, terminal, cut: glyphs(unicode).cut, chalk })),
     );
   }
   if (report.notes && report.notes.length > 0) {
     if (report.charts ? report.charts.length > 0 : report.rows.length > 0) lines.push('');
-    const notes = report.notes.map(printable);
-    lines.push(...(terminal ? notes.flatMap((note) => wrapped(note, width)) : notes));
+    lines.push(...report.notes.flatMap(broken));
   }
   return `${lines.join('\n')}\n`;
 }
@@ -41,42 +43,29 @@ function tableLines(
   { wrap, records }: Report,
   columns: readonly Column[],
   cells: string[][],
-  { width, unicode, chalk }: { width: number; unicode: boolean; chalk: ChalkInstance },
+  { widths, unicode, chalk }: { widths: number[]; unicode: boolean; chalk: ChalkInstance },
 ): string[] {
   const lines: string[] = [];
   const shape = {
     colAligns: columns.map((column) => (column.kind === 'text' ? 'left' : 'right')),
-    colWidths: columnWidths(columns, cells, width),
-    wordWrap: (wrap || records) ?? false,
-    wrapOnWordBoundary: true,
+    colWidths: widths,
     chars: { ...NO_BORDERS },
     truncate: glyphs(unicode).cut,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
   } satisfies TableConstructorOptions;
-  const head = columns.map((column) => chalk.cyan(column.title));
+  const inLines = (text: string, i: number) => folded(text, (widths[i] ?? 0) - 2).join('\n');
+  const head = columns.map(({ title }, i) => chalk.cyan(inLines(title, i)));
   for (let i = 0; i < cells.length; i += AT_ONCE) {
-    const table = new Table({ ...shape, head: i === 0 ? head : [] });
-    table.push(...cells.slice(i, i + AT_ONCE));
+    const table = new Table(shape);
+    if (i === 0) table.push(head);
+    const some = cells.slice(i, i + AT_ONCE);
+    table.push(...(wrap || records ? some.map((row) => row.map(inLines)) : some));
     for (const line of table.toString().split('\n')) {
       // A character of two code units may have been cut in two.
       lines.push(line.replace(/\p{Cs}/gu, ' ').trimEnd());
     }
   }
   return lines;
-}
-
-/** Each row under a heading, one field a line. */
-function recordLines(columns: readonly Column[], cells: string[][], chalk: ChalkInstance): string[] {
-  const names = columns.map(({ title }) => printable(title));
-  const widest = names.reduce((most, name) => Math.max(most, stringWidth(name)), 0);
-  return cells.flatMap((row, i) => [
-    ...(i === 0 ? [] : ['']),
-    chalk.bold(`Row ${formatCount(i + 1)}`),
-    ...row.map((value, at) => {
-      const name = names[at] ?? '';
-      return `${chalk.cyan(name)}${' '.repeat(widest - stringWidth(name))}  ${value}`.trimEnd();
-    }),
-  ]);
 }
 
 /** Rows that are laid out together: more take longer each, and are in the end more than a call takes arguments. */
@@ -111,9 +100,30 @@ function cell(value: Cell, { kind }: Column): string {
   return printable(String(value));
 }
 
-/** Natural widths, and where they do not fit, the widest text columns give way first. */
-function columnWidths(columns: readonly Column[], cells: string[][], width: number): number[] {
-  const widths = naturalWidths(columns, cells);
+/**
+ * Natural widths, and where they do not fit, the widest text columns give way first, then titles of several words.
+ * @returns undefined where there is no room for a table
+ */
+function columnWidths(
+  { records = false }: Report,
+  columns: readonly Column[],
+  cells: string[][],
+  width: number,
+): number[] | undefined {
+  const natural = naturalWidths(columns, cells, ({ title }) => stringWidth(title));
+  if (totalOf(natural) <= width) return natural;
+  if (records && columns.length > 1) return undefined;
+  const squeezed = squeeze(columns, natural, width);
+  if (totalOf(squeezed) <= width) return squeezed;
+  const narrow = naturalWidths(columns, cells, ({ title, kind, whole = false }) =>
+    kind === 'text' && !whole ? stringWidth(title) : longestWord(title),
+  );
+  const last = squeeze(columns, narrow, width);
+  return totalOf(last) <= width ? last : undefined;
+}
+
+function squeeze(columns: readonly Column[], natural: readonly number[], width: number): number[] {
+  const widths = [...natural];
   while (totalOf(widths) > width) {
     let widest = -1;
     columns.forEach((column, i) => {
@@ -130,11 +140,19 @@ function columnWidths(columns: readonly Column[], cells: string[][], width: numb
   return widths;
 }
 
-function naturalWidths(columns: readonly Column[], cells: string[][]): number[] {
+function naturalWidths(
+  columns: readonly Column[],
+  cells: string[][],
+  titleWidth: (column: Column) => number,
+): number[] {
   return columns.map((column, i) => {
-    const title = stringWidth(column.title);
+    const title = titleWidth(column);
     return cells.reduce((widest, row) => Math.max(widest, stringWidth(row[i] ?? '')), title) + 2;
   });
+}
+
+function longestWord(title: string): number {
+  return Math.max(...title.split(' ').map((word) => stringWidth(word)));
 }
 
 function totalOf(widths: readonly number[]): number {

@@ -22,7 +22,11 @@ export function column(text: string, width: number, mark: string, align: 'left' 
 
 /** A line as lines of a terminal, broken between words; a word that is longer stays whole. */
 export function wrapped(line: string, width: number): string[] {
-  if (width < 20 || stringWidth(line) <= width) return [line];
+  return width < 20 ? [line] : betweenWords(line, width);
+}
+
+function betweenWords(line: string, width: number): string[] {
+  if (stringWidth(line) <= width) return [line];
   const lines: string[] = [];
   let current = '';
   for (const [, space = '', word = ''] of line.matchAll(/(\s*)(\S+)/g)) {
@@ -35,4 +39,22 @@ export function wrapped(line: string, width: number): string[] {
     }
   }
   return [...lines, current];
+}
+
+/** A line as lines of at most so many columns: broken between words, and where a word is longer, inside it. */
+export function folded(line: string, width: number): string[] {
+  return betweenWords(line, width).flatMap((part) => {
+    const pieces = [''];
+    let used = 0;
+    for (const { segment } of new Intl.Segmenter().segment(part)) {
+      const next = stringWidth(segment);
+      if (used + next > width && used > 0) {
+        pieces.push('');
+        used = 0;
+      }
+      pieces[pieces.length - 1] += segment;
+      used += next;
+    }
+    return pieces;
+  });
 }

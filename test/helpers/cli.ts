@@ -26,6 +26,8 @@ export interface RunOptions {
   closeStdout?: boolean;
   /** What its clock says, where it runs in this process; default the time. */
   now?: Date;
+  /** How wide the terminal is that its standard output goes to, where it runs in this process; default none. */
+  columns?: number;
 }
 
 export type { CliResult } from './inside.ts';
@@ -126,6 +128,7 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
         env: environmentOf(options),
         stdin: stdin instanceof Readable ? stdin : pipeOf(stdin ?? ''),
         now: options.now,
+        columns: options.columns,
       });
     },
     async apart(args, options = {}) {

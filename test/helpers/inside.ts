@@ -18,6 +18,8 @@ interface Surroundings {
   stdin: Readable;
   /** What the clock says; default the time. */
   now?: Date | undefined;
+  /** How wide the terminal is that standard output goes to; default none. */
+  columns?: number | undefined;
 }
 
 let underWay: string | undefined;
@@ -30,13 +32,13 @@ let underWay: string | undefined;
  */
 export async function runInside(
   args: readonly string[],
-  { cwd, env, stdin, now }: Surroundings,
+  { cwd, env, stdin, now, columns }: Surroundings,
 ): Promise<CliResult> {
   const name = `infrasage ${args.join(' ')}`;
   if (underWay !== undefined) throw new Error(`${name} beside ${underWay}: give one a process, with apart()`);
   underWay = name;
   const restore = enter(cwd, env);
-  const stdout = new Kept();
+  const stdout = new Kept(columns);
   const stderr = new Kept();
   try {
     const status = await run(args, { stdin, stdout, stderr, env, now: () => now ?? new Date() });
@@ -87,6 +89,14 @@ function setVariable(name: string, value: string | undefined): void {
 
 class Kept extends Writable {
   readonly #chunks: Buffer[] = [];
+  readonly isTTY: boolean;
+  readonly columns?: number;
+
+  constructor(columns?: number) {
+    super();
+    this.isTTY = columns !== undefined;
+    if (columns !== undefined) this.columns = columns;
+  }
 
   override _write(chunk: Buffer, _: BufferEncoding, done: () => void): void {
     this.#chunks.push(chunk);
