@@ -70,12 +70,12 @@ describe('imports', () => {
     ['commands', 'http'],
     ['src/context.ts'],
     ['intake', 'dead-letters', 'doctor', 'completion'],
-    ['access', 'ingest', 'reports', 'alerts', 'verify'],
+    ['access', 'billing', 'plans', 'ingest', 'reports', 'alerts', 'verify'],
     ['store'],
     ['src/config.ts'],
     ['settings'],
     ['render'],
-    ['src/period.ts', 'src/strict-json.ts'],
+    ['src/period.ts', 'src/quantity.ts', 'src/strict-json.ts'],
     ['src/errors.ts', 'src/io.ts', 'src/version.ts'],
   ];
 
@@ -98,6 +98,8 @@ describe('imports', () => {
       'intake',
       'dead-letters',
       'access',
+      'billing',
+      'plans',
       'ingest',
       'reports',
       'alerts',
@@ -118,6 +120,8 @@ describe('imports', () => {
           [
             'store',
             'access',
+            'billing',
+            'plans',
             'ingest',
             'intake',
             'dead-letters',

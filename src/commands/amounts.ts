@@ -1,31 +1,13 @@
 import { z } from 'zod';
 import { usageError } from '../errors.ts';
-
-const EVENT_UNITS: Record<string, bigint> = {
-  '': 1n,
-  K: 1_000n,
-  M: 1_000_000n,
-  B: 1_000_000_000n,
-  T: 1_000_000_000_000n,
-};
-
-const BYTE_UNITS: Record<string, bigint> = {
-  '': 1n,
-  B: 1n,
-  ...Object.fromEntries(
-    ['K', 'M', 'G', 'T', 'P'].flatMap((letter, i) => [
-      [`${letter}B`, 1_000n ** BigInt(i + 1)],
-      [`${letter}IB`, 1_024n ** BigInt(i + 1)],
-    ]),
-  ),
-};
+import { byteCount, eventCount } from '../quantity.ts';
 
 /**
  * A number of events: 1000000, 1_000_000, 100M, 2.5B. Exact: a fraction of an event is refused.
  * @throws InfrasageError (exit 2)
  */
 export function parseEvents(text: string): bigint {
-  const amount = parseAmount(text, EVENT_UNITS);
+  const amount = eventCount(text);
   if (amount === undefined) {
     throw usageError(`${text} is not a number of events`, 'write it like 1000000, 100M or 2.5B');
   }
@@ -37,21 +19,10 @@ export function parseEvents(text: string): bigint {
  * @throws InfrasageError (exit 2)
  */
 export function parseBytes(text: string): bigint {
-  const amount = parseAmount(text, BYTE_UNITS);
+  const amount = byteCount(text);
   if (amount === undefined)
     throw usageError(`${text} is not a number of bytes`, 'write it like 1000000, 500GB or 1.5TiB');
   return amount;
-}
-
-/** A positive whole number below 2^64 that may be written with a fraction and a unit. */
-function parseAmount(text: string, units: Record<string, bigint>): bigint | undefined {
-  const [, whole = '', fraction = '', unit = ''] =
-    /^(\d[\d_]*)(?:\.(\d{1,12}))? ?([A-Za-z]*)$/.exec(text) ?? [];
-  const scale = units[unit.toUpperCase()];
-  if (whole === '' || scale === undefined) return undefined;
-  const base = 10n ** BigInt(fraction.length);
-  const scaled = BigInt(whole.replaceAll('_', '') + fraction) * scale;
-  return scaled > 0n && scaled % base === 0n && scaled / base < 2n ** 64n ? scaled / base : undefined;
 }
 
 const percentSchema = z
