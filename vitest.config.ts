@@ -11,6 +11,7 @@ const ON_BOTH = [
     'cli',
     'dashboard.routes',
     'dlq.commands',
+    'export',
     'ingest',
     'known',
     'reports',

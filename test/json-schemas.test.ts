@@ -66,6 +66,8 @@ describe('what is printed with --json', () => {
     await printed('billing --month');
     await printed('billing --month --tenant acme-corp');
     await printed('report --month --html page.html');
+    await printed('export usage --to usage.csv', { words: 'export' });
+    await printed('export dlq --to letters.parquet', { words: 'export' });
     await printed('top');
     await printed('top --tenant acme-corp');
     await printed('tenants');

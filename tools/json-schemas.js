@@ -117,6 +117,18 @@ const report = o({
   file_bytes: bytes.describe('length of the file'),
 });
 
+const exported = o({
+  what: z.enum(['usage', 'firehose', 'dlq']),
+  file: z.string(),
+  file_format: z.enum(['parquet', 'csv', 'ndjson']),
+  tenant_id: maybe(z.string()).describe('null for all tenants'),
+  period,
+  rows: count.describe('in the file, counted there'),
+  total_events: maybe(count).describe('as usage reports them; null of dead letters'),
+  total_bytes: maybe(bytes).describe('compressed bytes as stored, as usage reports them'),
+  file_bytes: bytes.describe('length of the file'),
+});
+
 const quota = o({
   tenant_id: maybe(z.string()).describe('null for every tenant without one of its own'),
   monthly_events: maybe(count),
@@ -201,6 +213,7 @@ export const SHAPES = {
   services: usage,
   billing,
   report,
+  export: exported,
   top,
   tenants: o({
     tenants: z.array(

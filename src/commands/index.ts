@@ -43,6 +43,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'rejected lines (dead letters): list, explain, export, replay, purge',
     load: () => import('./dlq.ts'),
   },
+  {
+    name: 'export',
+    summary: 'usage, events or dead letters as a Parquet, CSV or NDJSON file',
+    load: () => import('./export.ts'),
+  },
   { name: 'sql', summary: 'ask the tables something, read-only', load: () => import('./sql.ts') },
   { name: 'serve', summary: 'serve the HTTP API', load: () => import('./serve.ts') },
   { name: 'token', summary: 'create tokens for the HTTP API', load: () => import('./token.ts') },

@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs';
+
 /**
  * Ctrl-C and SIGTERM for a command that can end cleanly: the first asks it to,
  * the second ends the process at once, which recovery is made for.
@@ -19,4 +21,20 @@ export function onInterrupt(tell: () => Promise<void>): { signal: AbortSignal; d
       process.off('SIGTERM', handler);
     },
   };
+}
+
+/** Sees to it that a file is gone where Ctrl-C or SIGTERM ends the process, as they do without this, until keep(). */
+export function removeWhenEnded(path: string): { keep(): void } {
+  const handler = (signal: NodeJS.Signals) => {
+    rmSync(path, { force: true });
+    keep();
+    process.kill(process.pid, signal);
+  };
+  const keep = () => {
+    process.off('SIGINT', handler);
+    process.off('SIGTERM', handler);
+  };
+  process.on('SIGINT', handler);
+  process.on('SIGTERM', handler);
+  return { keep };
 }

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, realpath, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { InfrasageError, usageError } from '../errors.ts';
+import { removeWhenEnded } from './interrupt.ts';
 
 /** A file that is going to be written. */
 export interface OutputFile {
@@ -15,13 +16,13 @@ export interface OutputFile {
  * alone, and what is written here is as any file of the user's.
  * Where there is a file that a command of this name has written, it is made anew without asking. Anything else is
  * somebody's, and a mistyped name must not cost it.
- * @param options.mark how the command's files begin
+ * @param options.mark how the command's files begin; without one, none is made anew
  * @param options.force whether anything is replaced
  * @throws InfrasageError (exit 2) where it is not to be replaced
  */
 export async function outputFile(
   path: string,
-  { mark, force }: { mark: string; force: boolean },
+  { mark = '', force }: { mark?: string; force: boolean },
 ): Promise<OutputFile> {
   try {
     // Not to wait for the writer of a named pipe.
@@ -31,6 +32,7 @@ export async function outputFile(
       if (!status.isFile())
         throw usageError(`${path} is not a file`, 'name a file, or - for standard output');
       const { buffer, bytesRead } = await file.read(Buffer.alloc(mark.length), 0, mark.length, 0);
+      if (!force && mark === '') throw usageError(`${path} is there already`, '--force replaces it');
       if (!force && buffer.toString('utf8', 0, bytesRead) !== mark)
         throw usageError(`${path} is there, and is no earlier report`, '--force replaces it');
       return { path, mode: status.mode & 0o777 };
@@ -49,16 +51,27 @@ export async function outputFile(
  * Writes a file as a whole: whoever reads it finds the old one or the new one, and where this fails, the old one stays.
  * @throws InfrasageError (exit 3)
  */
-export async function replaceFile({ path, mode }: OutputFile, text: string): Promise<void> {
-  let made: string | undefined;
+export async function replaceFile(output: OutputFile, text: string): Promise<void> {
+  await fillFile(output, (file) => file.writeFile(text));
+}
+
+/**
+ * The same of what is written by somebody else, into an open file of another name beside it. Nothing is left of that
+ * where this fails or the process is asked to end.
+ */
+export async function fillFile(
+  { path, mode }: OutputFile,
+  fill: (file: FileHandle) => Promise<void>,
+): Promise<void> {
+  let made: { path: string; keep(): void } | undefined;
   try {
     // Where the name is a link, what it leads to is replaced.
     const place = await realpath(path).catch(() => path);
     const beside = join(dirname(place), `.infrasage-${randomBytes(6).toString('hex')}.new`);
-    const file = await open(beside, 'wx', 0o600);
-    made = beside;
+    const file = await open(beside, 'wx+', 0o600);
+    made = { path: beside, ...removeWhenEnded(beside) };
     try {
-      await file.writeFile(text);
+      await fill(file);
       await file.chmod(mode);
       await file.sync();
     } finally {
@@ -66,8 +79,10 @@ export async function replaceFile({ path, mode }: OutputFile, text: string): Pro
     }
     await rename(beside, place);
   } catch (error) {
-    if (made !== undefined) await rm(made, { force: true });
-    throw failure(path, error);
+    if (made) await rm(made.path, { force: true });
+    throw error instanceof InfrasageError ? error : failure(path, error);
+  } finally {
+    made?.keep();
   }
 }
 

@@ -63,9 +63,10 @@ function replayed(which: string): string {
       AND b.previous_key IN (SELECT p.previous_key FROM {{db}}.infrasage_dlq_replays AS p WHERE ${which}))`;
 }
 
-const ID = `concat(${shortId('toString(batch_id)')}, '-', toString(d.line))`;
+/** The id of a letter. */
+export const LETTER_ID = `concat(${shortId('toString(batch_id)')}, '-', toString(d.line))`;
 // base64, so that any bytes survive the way through JSON
-export const LETTER = `${ID} AS id, received_at, tenant_id, error, message, base64Encode(raw) AS raw, source, d.line AS line, batch_id,
+export const LETTER = `${LETTER_ID} AS id, received_at, tenant_id, error, message, base64Encode(raw) AS raw, source, d.line AS line, batch_id,
   (toString(batch_id), d.line) IN (${REPLAYED}) AS replayed`;
 
 /** Which dead letters; null for all. */

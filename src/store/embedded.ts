@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
+import { type FileHandle, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClickHouseClient } from '@clickhouse/client';
 import { z } from 'zod';
@@ -7,6 +7,7 @@ import { InfrasageError, usageError } from '../errors.ts';
 import { assertReadable, isKnown, recordVersions } from './data-dir.ts';
 import { prepareDirectory } from './directory.ts';
 import { connect, type Engine, loadEngine } from './engine.ts';
+import { ENGINE_FORMATS, extractSettings, withValues } from './extract.ts';
 import { DISK_FULL, noDatabase, questionFailure, storeFailure } from './failure.ts';
 import { landingSelect, linesOf, ONE_BLOCK, quoted } from './landing.ts';
 import { takeLock } from './lock.ts';
@@ -16,6 +17,7 @@ import { Pool } from './pool.ts';
 import { ANSWER_FORMAT, answer, questionSettings } from './question.ts';
 import { parseSql } from './schema.ts';
 import {
+  type Extract,
   type LandingBatch,
   NO_RETRIES,
   type Params,
@@ -36,6 +38,10 @@ const MAX_STATEMENT = 64 * 1024 * 1024;
 
 /** Free bytes below which no stored rows are changed. */
 const MUTATION_ROOM = 8 * 1024 * 1024;
+/** How often it is told how long a file is that is being written, ms. */
+const TOLD_MS = 250;
+/** Bytes that a disk must have left after a file was written to it. */
+const ROOM = 256 * 1024;
 /** A question of the user's own ends after so long, seconds: the process that has the engine may not hear that nobody waits. */
 const LONGEST_QUESTION_S = 600;
 
@@ -260,6 +266,33 @@ class DatabaseStore implements EmbeddedStore {
     }
   }
 
+  async writeResult(extract: Extract, file: FileHandle, onBytes?: (bytes: number) => void): Promise<void> {
+    // A session of its own, as one runs one statement at a time.
+    const session = await this.#sessions.aside();
+    const told =
+      onBytes &&
+      setInterval(
+        () =>
+          void file.stat().then(
+            ({ size }) => onBytes(size),
+            () => {},
+          ),
+        TOLD_MS,
+      );
+    try {
+      const settings = [...extractSettings(extract.format, extract), ['engine_file_truncate_on_insert', '1']];
+      // By its descriptor: no name of a file, which may hold anything, is in the statement.
+      const query = `INSERT INTO FUNCTION file('/dev/fd/${file.fd}', '${ENGINE_FORMATS[extract.format]}')
+        ${this.#named(withValues(extract.sql, extract.params))}
+        SETTINGS ${settings.map(([name, value]) => `${name} = '${value}'`).join(', ')}`;
+      await this.#sessions.run(() => session.command({ query }));
+      await assertRoom(file);
+    } finally {
+      clearInterval(told);
+      await session.close();
+    }
+  }
+
   async command(sql: string, params: Params = {}): Promise<void> {
     const session = await this.#sessions.main();
     await this.#sessions.run(() => session.command({ query: this.#named(sql), query_params: params }));
@@ -326,6 +359,17 @@ class DatabaseStore implements EmbeddedStore {
 
   #named(sql: string): string {
     return sql.replaceAll('{{db}}', `\`${this.database}\``);
+  }
+}
+
+/** The engine says nothing where a file could not be written for want of space: whether there is any is tried. */
+async function assertRoom(file: FileHandle): Promise<void> {
+  const { size } = await file.stat();
+  try {
+    await file.write(Buffer.alloc(ROOM), 0, ROOM, size);
+    await file.truncate(size);
+  } catch (error) {
+    throw storeFailure(error);
   }
 }
 

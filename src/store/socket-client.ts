@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { basename, join } from 'node:path';
@@ -6,9 +7,11 @@ import { json } from 'node:stream/consumers';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
 import { programVersion } from '../version.ts';
+import { writeAll } from './extract.ts';
 import { type LockMode, type NamedLock, withLock } from './named-locks.ts';
 import { withShortPath } from './short-path.ts';
 import {
+  type Extract,
   type LandingBatch,
   NO_RETRIES,
   type Params,
@@ -103,6 +106,16 @@ class SocketStore implements Store {
 
   async ask({ sql, params, maxRows }: Question): Promise<string> {
     return asked.parse(await this.#ask('/ask', { sql, params, maxRows })).answer;
+  }
+
+  async writeResult(
+    { sql, params, format, binary }: Extract,
+    file: FileHandle,
+    onBytes?: (bytes: number) => void,
+  ): Promise<void> {
+    const sent = { sql, params: packParams(params), format, binary };
+    const response = await this.#call('/extract', sent);
+    await received(() => writeAll(file, response, onBytes));
   }
 
   async command(sql: string, params: Params = {}): Promise<void> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { chmodSync, rmSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -11,6 +12,7 @@ import { InfrasageError } from '../errors.ts';
 import { databaseName } from '../settings/table.ts';
 import { programVersion } from '../version.ts';
 import type { EmbeddedDatabase, EmbeddedStore } from './embedded.ts';
+import { namelessFile } from './extract.ts';
 import type { NamedLock } from './named-locks.ts';
 import { withShortPath } from './short-path.ts';
 import type { LandingBatch } from './store.ts';
@@ -129,11 +131,30 @@ class Rows {
   }
 }
 
+/** A result that the engine has written, sent as it is. */
+class Written {
+  readonly file: FileHandle;
+  constructor(file: FileHandle) {
+    this.file = file;
+  }
+}
+
 const ANSWERS: Answers = {
   '/query': async ({ store }, { sql, params }) => new Rows(await store.query(sql, z.unknown(), params)),
   '/ask': async ({ store }, question): Promise<z.infer<typeof asked>> => ({
     answer: await store.ask(question),
   }),
+  // To a file first: the engine is not to wait for who reads it, nor anybody for the engine.
+  '/extract': async ({ store }, extract) => {
+    const file = await namelessFile(store.spoolDir);
+    try {
+      await store.writeResult(extract, file);
+      return new Written(file);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  },
   '/command': (session, { sql, params }) => changing(session, (store) => store.command(sql, params)),
   '/mutate': (session, { sql, params }) => changing(session, (store) => store.mutate(sql, params)),
   '/insert': (session, { table, rows }) => changing(session, (store) => store.insert(table, ...rows)),
@@ -246,6 +267,7 @@ class Sharing {
     const statement = runCall(url, session, body);
     if (url !== '/lock') this.#statements.add(statement);
     const result = await statement.finally(() => this.#statements.delete(statement));
+    if (result instanceof Written) return sendFile(result, response);
     if (!(result instanceof Rows)) return sendJson(response, 200, result ?? {});
     response.writeHead(200);
     await pipeline(Readable.from(result.text()), response);
@@ -328,6 +350,15 @@ async function runCall<C extends Call>(
 
 function isCall(url: string): url is Call {
   return Object.hasOwn(CALLS, url);
+}
+
+async function sendFile({ file }: Written, response: ServerResponse): Promise<void> {
+  try {
+    response.writeHead(200);
+    await pipeline(file.createReadStream({ start: 0, autoClose: false }), response);
+  } finally {
+    await file.close();
+  }
 }
 
 function sendJson(response: ServerResponse, status: number, body: object): void {

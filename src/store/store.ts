@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import type { LockMode, NamedLock } from './named-locks.ts';
 
@@ -82,6 +83,20 @@ export interface Question {
   maxRows: number;
 }
 
+/** The forms in which a result can be a file. */
+export const FILE_FORMATS = ['parquet', 'csv', 'ndjson'] as const;
+export type FileFormat = (typeof FILE_FORMATS)[number];
+
+/** A SELECT whose result is to be a file. */
+export interface Extract {
+  sql: string;
+  /** Texts and numbers alone. */
+  params: Params;
+  format: FileFormat;
+  /** Whether some texts may be no UTF-8: those of a Parquet file are then declared as bytes. */
+  binary: boolean;
+}
+
 /** What to do where something failed that may pass by itself. */
 export interface Retries {
   /** How long to try again, counted from the first failure, ms; 0 for not at all. */
@@ -126,6 +141,12 @@ export interface Store {
    * @throws InfrasageError (exit 2) where the engine refuses it
    */
   ask(question: Question): Promise<string>;
+  /**
+   * Has the engine write a result to an open, empty file, in memory that does not grow with it. Others' statements go
+   * on meanwhile. That all of it is there is to be counted: the engine may not hear of what could not be written.
+   * @param onBytes told how many bytes there are so far, now and then
+   */
+  writeResult(extract: Extract, file: FileHandle, onBytes?: (bytes: number) => void): Promise<void>;
   /** Runs a statement without a result. */
   command(sql: string, params?: Params): Promise<void>;
   /**

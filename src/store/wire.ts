@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EXIT, InfrasageError } from '../errors.ts';
-import { lineOptions, type Params } from './store.ts';
+import { FILE_FORMATS, lineOptions, type Params } from './store.ts';
 
 /** Socket of a shared store, in its data directory. */
 export const SOCKET = 'infrasage.sock';
@@ -92,6 +92,7 @@ const batch = z.object({
 export const CALLS = {
   '/query': statement,
   '/ask': z.object({ sql: z.string(), params: z.record(z.string(), z.string()), maxRows: z.number() }),
+  '/extract': statement.extend({ format: z.enum(FILE_FORMATS), binary: z.boolean() }),
   '/command': statement,
   '/mutate': statement,
   '/insert': z.object({ table: z.string(), rows: z.array(z.record(z.string(), z.string())) }),

@@ -124,13 +124,35 @@ export class Connection {
     }
   }
 
-  async #try({ sql, params = {}, body, queryId, session, settings = {} }: Statement): Promise<string> {
+  /**
+   * Runs a SELECT once, and gives its answer as it comes. One that breaks off, also with the server's own words, is a
+   * failure.
+   */
+  async *stream(statement: Statement): AsyncGenerator<Uint8Array> {
+    try {
+      const settings = { ...statement.settings, wait_end_of_query: '0' };
+      const { stream, response_headers, status } = await this.#send({ ...statement, settings });
+      const code = response_headers['x-clickhouse-exception-code'];
+      if (status !== 200 || code !== undefined) throw refused(status, code, await text(stream));
+      const tag = response_headers['x-clickhouse-exception-tag'];
+      yield* typeof tag === 'string' ? untilException(stream, tag) : stream;
+    } catch (error) {
+      throw serverFailure(error, this.address);
+    }
+  }
+
+  async #try(statement: Statement): Promise<string> {
+    const { stream, response_headers, status } = await this.#send(statement);
+    const answer = await text(stream);
+    const code = response_headers['x-clickhouse-exception-code'];
+    this.#waiting = false;
+    if (status === 200 && code === undefined) return answer;
+    throw refused(status, code, answer);
+  }
+
+  async #send({ sql, params = {}, body, queryId, session, settings = {} }: Statement) {
     const { query, bound } = bind(sql, params);
-    const {
-      stream,
-      response_headers,
-      http_status_code = 0,
-    } = await this.#client.exec({
+    const { http_status_code: status = 0, ...answer } = await this.#client.exec({
       // With a body, the driver would put the SQL into the address, where there is little room.
       ...(body === undefined
         ? { query }
@@ -147,16 +169,39 @@ export class Connection {
       ...(queryId === undefined ? {} : { query_id: queryId }),
       ...(session === undefined ? {} : { session_id: session }),
     });
-    const answer = await text(stream);
-    const code = response_headers['x-clickhouse-exception-code'];
-    this.#waiting = false;
-    if (http_status_code === 200 && code === undefined) return answer;
-    throw new Refused(http_status_code, typeof code === 'string' ? code : codeIn(answer), answer.trim());
+    return { ...answer, status };
   }
 
   async close(): Promise<void> {
     await this.#client.close();
   }
+}
+
+function refused(status: number, code: unknown, answer: string): Refused {
+  return new Refused(status, typeof code === 'string' ? code : codeIn(answer), answer.trim());
+}
+
+/** Longest text that a server ends an answer with where it fails halfway. */
+const MOST_EXCEPTION = 32 * 1024;
+
+/** An answer, up to the exception that may end it, with a mark that is this answer's own, before the connection is cut. */
+async function* untilException(stream: AsyncIterable<Uint8Array>, tag: string): AsyncGenerator<Uint8Array> {
+  let held: Buffer = Buffer.alloc(0);
+  let cut: { error: unknown } | undefined;
+  try {
+    for await (const piece of stream) {
+      held = Buffer.concat([held, piece]);
+      if (held.length <= MOST_EXCEPTION) continue;
+      yield held.subarray(0, held.length - MOST_EXCEPTION);
+      held = held.subarray(held.length - MOST_EXCEPTION);
+    }
+  } catch (error) {
+    cut = { error };
+  }
+  const [, words] = held.toString('latin1').split(`__exception__\r\n${tag}\r\n`);
+  if (words !== undefined) throw refused(200, undefined, Buffer.from(words, 'latin1').toString());
+  if (cut) throw cut.error;
+  yield held;
 }
 
 async function* following(

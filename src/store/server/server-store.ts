@@ -1,16 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import type { ServerAddress } from '../../config.ts';
 
 import { InfrasageError } from '../../errors.ts';
 import { prepareDirectory } from '../directory.ts';
+import { ENGINE_FORMATS, extractSettings, writeAll } from '../extract.ts';
 import { DISK_FULL, questionFailure } from '../failure.ts';
 import { landingSelect, ONE_BLOCK } from '../landing.ts';
 import { type LockMode, type NamedLock, withLock } from '../named-locks.ts';
 import { ANSWER_FORMAT, answer, questionSettings } from '../question.ts';
 import { parseSql } from '../schema.ts';
 import {
+  type Extract,
   type LandingBatch,
   NO_RETRIES,
   type Params,
@@ -163,6 +166,18 @@ class ServerStore implements Store {
     } catch (error) {
       throw error instanceof InfrasageError ? questionFailure(error) : error;
     }
+  }
+
+  async writeResult(
+    { sql, params, ...extract }: Extract,
+    file: FileHandle,
+    onBytes?: (bytes: number) => void,
+  ): Promise<void> {
+    const settings = {
+      ...Object.fromEntries(extractSettings(extract.format, extract)),
+      default_format: ENGINE_FORMATS[extract.format],
+    };
+    await writeAll(file, this.#connection.stream({ sql: this.#named(sql), params, settings }), onBytes);
   }
 
   async command(sql: string, params: Params = {}): Promise<void> {
