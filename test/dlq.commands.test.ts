@@ -328,4 +328,34 @@ describe('the workbench', () => {
     expect((await box.run(['dlq', 'list'])).stdout).toBe('No open dead letters.\n');
     expect((await events()).total_events).toBe(7);
   });
+
+  it('replays the letters of these ids alone, each once, and refuses an id of none', async () => {
+    const input = lines(nameless('one'), nameless('two'), nameless('three'));
+    await box.run(['ingest'], { stdin: input });
+    const named = await each('--source', '-');
+    const [one, two, three] = named.map(({ id }) => id);
+    const fix = ['--set', 'service_id=by-id'];
+    const before = (await events()).total_events;
+    const none = await box.run(['dlq', 'replay', String(one), '3fa9c1d20b7e.1-17', 'no-id', ...fix]);
+    expect(none).toMatchObject({ status: 2, stdout: '' });
+    expect(none.stderr).toContain('there is no dead letter 3fa9c1d20b7e.1-17, no-id');
+    const replay = (...args: string[]) => box.json<Replay>(['dlq', 'replay', ...args, ...fix]);
+    expect(await replay(`${one}`, `${two}`, '--dry-run')).toMatchObject({ selected: 2, passing: 2 });
+    expect(await replay(`${one}`, `${two}`, '--tenant', 'globex')).toMatchObject({ selected: 0 });
+    expect((await events()).total_events).toBe(before);
+    expect(await replay(`${two}`)).toMatchObject({ selected: 1, replayed: 1 });
+    // That of before is not sent again, nor one that is named twice.
+    expect(await replay(`${one}`, `${one}`, `${two}`)).toMatchObject({ selected: 1, replayed: 1 });
+    expect((await events()).total_events).toBe(before + 2);
+    expect((await each('--source', '-')).map(({ id }) => id)).toEqual([three]);
+    const shown = await box.json<{ replayed: object }>(['dlq', 'show', `${one}`]);
+    expect(shown.replayed).toMatchObject({
+      changes: { service_id: 'by-id' },
+      event: { service_id: 'by-id' },
+    });
+    const again = await box.run(['dlq', 'replay', `${one}`, ...fix]);
+    expect(again.stdout).toBe(
+      'No open dead letters to replay.\n1 letter named here replayed before: not sent again.\n',
+    );
+  });
 });

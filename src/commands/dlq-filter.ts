@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
-import { usageError } from '../errors.ts';
+import { type InfrasageError, usageError } from '../errors.ts';
 import { ERROR_CODES } from '../ingest/contract.ts';
 import { parseMoment, parsePeriod } from '../period.ts';
 import { LETTER_STATES, type LetterFilter, type LetterState } from '../reports/dead-letters.ts';
@@ -65,4 +65,9 @@ export function parseState(text: string): LetterState | null {
   const state = LETTER_STATES.find((one) => one === text);
   if (!state) throw usageError(`--state ${text} is not open, replayed or all`);
   return state;
+}
+
+/** There are no letters of these ids (exit 2). */
+export function noLetter(ids: readonly string[]): InfrasageError {
+  return usageError(`there is no dead letter ${ids.join(', ')}`, 'see infrasage dlq list --each');
 }

@@ -67,7 +67,6 @@ function purgeReport(
 ): Report {
   const { letters, replayed } = sums(causes);
   const rows = causes.map((cause) => ({ ...cause }));
-  const what = `${plural(letters, 'dead letter')} received before ${isoTime(before)}`;
   return {
     data: { dry_run: dryRun, received_before: isoTime(before), letters, replayed, causes: rows },
     rows,
@@ -80,8 +79,8 @@ function purgeReport(
       letters === 0n
         ? `No dead letters received before ${isoTime(before)}.`
         : dryRun
-          ? `${what} would be removed; nothing was (dry run).`
-          : `${what} were removed; the record is in infrasage_dlq_purges.`,
+          ? `Would remove ${words(causes)} received before ${isoTime(before)}. Nothing was changed (dry run).`
+          : `Removed ${words(causes)} received before ${isoTime(before)}. How many of which cause is kept in infrasage_dlq_purges.`,
     ],
   };
 }

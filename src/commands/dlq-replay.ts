@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
-import { isLosslessNumber, parse, stringify } from 'lossless-json';
 import { z } from 'zod';
 import {
   type BillChange,
@@ -14,13 +13,15 @@ import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
 import type { Column, Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
-import { readJson } from '../strict-json.ts';
+import { letterStates } from '../reports/dead-letters.ts';
+import type { Store } from '../store/store.ts';
 import { checkAfterIngest } from './alerts-check.ts';
 import { type Act, examples, oneOf } from './command.ts';
-import { type FilterOptions, filterOptions, letterFilter } from './dlq-filter.ts';
+import { type FilterOptions, filterOptions, letterFilter, noLetter } from './dlq-filter.ts';
 import { onInterrupt } from './interrupt.ts';
 import { maxLine as maxLineSchema } from './max-line.ts';
 import { startProgress } from './progress.ts';
+import { parseChange } from './set-field.ts';
 
 interface ReplayOptions extends FilterOptions {
   set?: Map<string, unknown>;
@@ -35,9 +36,9 @@ interface ReplayOptions extends FilterOptions {
 
 /** `dlq replay`. */
 export function configure(command: Command, act: Act): void {
-  const replaying = filterOptions(command.command('replay'))
+  const replaying = filterOptions(command.command('replay [ids...]'))
     .description(
-      'Send open dead letters through the pipeline again. Each counts at most once, however often this is repeated.',
+      'Send open dead letters through the pipeline again, or only those of these ids. Each counts at most once, however often this is repeated.',
     )
     .option(
       '--set <field=value>',
@@ -54,24 +55,27 @@ export function configure(command: Command, act: Act): void {
     .option('--no-alerts', 'do not evaluate the alerts afterwards');
   examples(replaying, [
     'infrasage dlq replay --error timestamp_in_future',
+    'infrasage dlq replay 3fa9c1d20b7e.1-17 3fa9c1d20b7e.1-21 --set service_id=checkout-api',
     'infrasage dlq replay --error missing_service_id --set service_id=checkout-api --dry-run',
     'infrasage dlq replay --error invalid_timestamp --assume-utc --since 24h',
     'infrasage dlq replay --source events.ndjson --default-type log',
   ]);
-  act<ReplayOptions>(replaying, async (context, options) => {
+  act<ReplayOptions, [string[]]>(replaying, async (context, options, ids) => {
     const wanted = {
-      filter: letterFilter(context, options),
+      filter: { ...letterFilter(context, options), ...(ids.length > 0 && { ids }) },
       changes: options.set ?? new Map(),
       options: lineChanges(options),
     };
     if (options.dryRun) {
       const store = await context.store();
+      const before = await replayedBefore(store, ids);
       const judging = startProgress(context, JUDGING);
       const onProgress = (lines: bigint) => judging.update({ lines });
       const planning = planReplay(store, wanted, context.now, { onProgress });
-      return context.print(planReport(await planning.finally(judging.stop)));
+      return context.print(planReport(await planning.finally(judging.stop), before));
     }
     const store = await context.storeToChange();
+    const before = await replayedBefore(store, ids);
     const interrupt = onInterrupt(() => context.say('finishing the batch under way; once more ends at once'));
     let progress = startProgress(context, JUDGING);
     let result: ReplayResult;
@@ -96,7 +100,7 @@ export function configure(command: Command, act: Act): void {
       progress.stop();
       interrupt.dispose();
     }
-    await context.print(resultReport(result));
+    await context.print(resultReport(result, before));
     if (options.alerts && result.accepted > 0n && !interrupt.signal.aborted) await checkAfterIngest(context);
     if (interrupt.signal.aborted) {
       throw new InfrasageError('interrupted', {
@@ -108,47 +112,19 @@ export function configure(command: Command, act: Act): void {
   });
 }
 
-const JUDGING = 'judging dead letters';
-
-/** Fields that are no strings; all others are set to the text as it is. */
-const JSON_FIELDS: Record<string, { schema: z.ZodType; what: string }> = {
-  value: { schema: z.custom(isLosslessNumber), what: 'a number' },
-  attributes: {
-    schema: z.custom(
-      (value) =>
-        typeof value === 'object' && value !== null && !Array.isArray(value) && !isLosslessNumber(value),
-    ),
-    what: 'a JSON object that can be kept as it is',
-  },
-};
-
 /**
- * `field=value`.
- * @throws InfrasageError (exit 2)
+ * How many of the letters of these ids were replayed before: they are not sent again.
+ * @throws InfrasageError (exit 2) where there is no letter of an id: nothing is sent then
  */
-function parseChange(text: string): [field: string, value: unknown] {
-  const [, field, value = ''] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
-  if (field === undefined)
-    throw usageError(`--set ${text} is not field=value`, 'such as service_id=checkout-api');
-  const kind = Object.hasOwn(JSON_FIELDS, field) ? JSON_FIELDS[field] : undefined;
-  if (!kind) return [field, value];
-  const parsed = kind.schema.safeParse(exactJson(value));
-  if (!parsed.success) throw usageError(`--set ${text}: ${field} must be ${kind.what}`);
-  return [field, parsed.data];
+async function replayedBefore(store: Store, ids: readonly string[]): Promise<bigint> {
+  if (ids.length === 0) return 0n;
+  const found = await letterStates(store, ids);
+  const missing = ids.filter((id) => !found.has(id));
+  if (missing.length > 0) throw noLetter(missing);
+  return BigInt([...found.values()].filter((state) => state === 'replayed').length);
 }
 
-/** What JSON says, its numbers as they are written; undefined where a line may not say it, or a part would be lost. */
-function exactJson(text: string): unknown {
-  if (!readJson(Buffer.from(text)).valid) return undefined;
-  try {
-    const value = parse(text);
-    const kept = JSON.stringify(JSON.parse(stringify(value) ?? ''));
-    return kept === JSON.stringify(JSON.parse(text)) ? value : undefined;
-  } catch {
-    // A key that is repeated with another value.
-    return undefined;
-  }
-}
+const JUDGING = 'judging dead letters';
 
 const optionsSchema = z.object({
   defaultType: z
@@ -198,7 +174,7 @@ function billCells({ tenantId, month, eventType, events, bytesReceived }: BillCh
   return { tenant_id: tenantId, month, event_type: eventType, events, bytes_received: bytesReceived };
 }
 
-function planReport(plan: ReplayPlan): Report {
+function planReport(plan: ReplayPlan, before: bigint): Report {
   const { selected, passing, bill } = plan;
   const rows = bill.map(billCells);
   return {
@@ -213,13 +189,14 @@ function planReport(plan: ReplayPlan): Report {
     rows,
     columns: BILL_COLUMNS,
     notes: [
-      `${plural(selected, 'open dead letter')} = ${formatCount(passing)} that would count + ${formatCount(selected - passing)} that stay; nothing was changed (dry run)`,
+      `${summary(selected, [[passing, 'would count'], stay(plan)])}. Nothing was changed (dry run).`,
       ...stayingLines(plan),
+      ...beforeLines(before),
     ],
   };
 }
 
-function resultReport(result: ReplayResult): Report {
+function resultReport(result: ReplayResult, before: bigint): Report {
   const { plan, accepted, rejected, bytesReceived, bytesIngested } = result;
   const rows = result.bill.map((change: BilledChange) => ({
     ...billCells(change),
@@ -242,18 +219,44 @@ function resultReport(result: ReplayResult): Report {
     rows,
     columns: [...BILL_COLUMNS, { key: 'bytes', title: 'Stored', kind: 'bytes' }],
     notes: [
-      `${plural(plan.selected, 'open dead letter')} = ${formatCount(accepted)} replayed + ${formatCount(rejected)} rejected again + ${formatCount(plan.selected - plan.passing)} that stay${left > 0n ? ` + ${formatCount(left)} left` : ''}`,
+      `${summary(plan.selected, [
+        [accepted, 'replayed'],
+        [rejected, 'rejected again'],
+        stay(plan),
+        [left, 'left'],
+      ])}.`,
       ...(accepted > 0n
         ? [
-            `${formatBytes(bytesReceived)} sent, ${formatBytes(bytesIngested)} stored; see them: infrasage dlq list --state replayed`,
+            `${formatBytes(bytesReceived)} sent, ${formatBytes(bytesIngested)} stored.`,
+            'See what was replayed: infrasage dlq list --state replayed',
           ]
         : []),
       ...(rejected > 0n
-        ? [`${plural(rejected, 'letter')} rejected again: each is replaced by a new one`]
+        ? [`${plural(rejected, 'letter')} rejected again: replaced by the new one each has become.`]
         : []),
       ...stayingLines(plan),
+      ...beforeLines(before),
     ],
   };
+}
+
+/** What has become of the open letters that were looked at, in one line; of what there is none, nothing is said. */
+function summary(selected: bigint, parts: readonly (readonly [letters: bigint, what: string])[]): string {
+  const said = parts
+    .filter(([letters]) => letters > 0n)
+    .map(([letters, what]) => `${formatCount(letters)} ${what}`);
+  return selected === 0n
+    ? 'No open dead letters to replay'
+    : `${plural(selected, 'open dead letter')}: ${said.join(', ')}`;
+}
+
+function stay({ selected, passing }: ReplayPlan): [bigint, string] {
+  const letters = selected - passing;
+  return [letters, letters === 1n ? 'stays' : 'stay'];
+}
+
+function beforeLines(before: bigint): string[] {
+  return before > 0n ? [`${plural(before, 'letter')} named here replayed before: not sent again.`] : [];
 }
 
 function staying({ staying: reasons }: ReplayPlan): Record<string, bigint> {

@@ -1,4 +1,3 @@
-import { EXIT, InfrasageError } from '../errors.ts';
 import { explain, tooLong, type Violation } from '../ingest/contract.ts';
 import { isoTime } from '../period.ts';
 import { jsonText } from '../render/json.ts';
@@ -16,7 +15,14 @@ import type { Store } from '../store/store.ts';
 import { parseLimit } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
 import * as exporting from './dlq-export.ts';
-import { type FilterOptions, filterOptions, letterFilter, parseState, stateOption } from './dlq-filter.ts';
+import {
+  type FilterOptions,
+  filterOptions,
+  letterFilter,
+  noLetter,
+  parseState,
+  stateOption,
+} from './dlq-filter.ts';
 import * as purging from './dlq-purge.ts';
 import * as replaying from './dlq-replay.ts';
 
@@ -60,10 +66,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
   act<object, [string]>(show, async (context, _, id) => {
     const found = await findLetter(await context.store(), id);
     if (!found) {
-      throw new InfrasageError(`there is no dead letter ${id}`, {
-        hint: 'see infrasage dlq list --each',
-        exitStatus: EXIT.usage,
-      });
+      throw noLetter([id]);
     }
     return context.print(letterReport(found));
   });

@@ -4,7 +4,7 @@ import { KEPT_OF_LONG_LINE } from '../ingest/batch.ts';
 import { type ContractOptions, EVENT_TYPES } from '../ingest/contract.ts';
 import { shortBatchId } from '../store/batch-id.ts';
 import { type LineOptions, lineOptions, PLAIN_LINES, type Store, uint64, utcTime } from '../store/store.ts';
-import { type DeadLetter, LETTER, letterRow } from './dead-letters.ts';
+import { type DeadLetter, idParts, LETTER, letterRow } from './dead-letters.ts';
 
 /** What a letter's line was judged with: from its batch's row in the ledger. */
 export interface LetterOrigin {
@@ -48,8 +48,9 @@ export function letterId(batchId: string, line: bigint): string {
 
 /** One dead letter by its id; undefined where there is none. */
 export async function findLetter(store: Store, id: string): Promise<FoundLetter | undefined> {
-  const [, key, attempt, line] = /^([0-9a-f]{12})\.(\d+)-(\d+)$/.exec(id) ?? [];
-  if (key === undefined || attempt === undefined || line === undefined) return undefined;
+  const parts = idParts(id);
+  if (!parts) return undefined;
+  const { key, attempt, line } = parts;
   const [letter] = await store.query(
     `SELECT ${LETTER} FROM {{db}}.infrasage_dlq AS d
     WHERE batch_id >= {key:String} AND startsWith(batch_id, {key:String}) AND endsWith(batch_id, {attempt:String})

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { isoTime, type Period } from '../period.ts';
 import { shortId } from '../store/batch-id.ts';
 import { type Params, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 
@@ -63,8 +62,12 @@ function replayed(which: string): string {
       AND b.previous_key IN (SELECT p.previous_key FROM {{db}}.infrasage_dlq_replays AS p WHERE ${which}))`;
 }
 
+function idOf(name: string): string {
+  return `concat(${shortId(`toString(${name}batch_id)`)}, '-', toString(${name}line))`;
+}
+
 /** The id of a letter. */
-export const LETTER_ID = `concat(${shortId('toString(batch_id)')}, '-', toString(d.line))`;
+export const LETTER_ID = idOf('d.');
 // base64, so that any bytes survive the way through JSON
 export const LETTER = `${LETTER_ID} AS id, received_at, tenant_id, error, message, base64Encode(raw) AS raw, source, d.line AS line, batch_id,
   (toString(batch_id), d.line) IN (${REPLAYED}) AS replayed`;
@@ -80,6 +83,16 @@ export interface LetterFilter {
   /** Received before. */
   until: Date | null;
   state: LetterState | null;
+  /** Only those of these ids. */
+  ids?: readonly string[];
+}
+
+/** What an id that people type is made of; undefined where it is none. */
+export function idParts(id: string): { key: string; attempt: string; line: string } | undefined {
+  const [, key, attempt, line] = /^([0-9a-f]{12})\.(\d+)-(\d+)$/.exec(id) ?? [];
+  return key === undefined || attempt === undefined || line === undefined
+    ? undefined
+    : { key, attempt, line };
 }
 
 /**
@@ -89,7 +102,7 @@ export interface LetterFilter {
  *   that no others are read
  */
 export function letterCondition(
-  { tenantId, error, source, since, until, state }: LetterFilter,
+  { tenantId, error, source, since, until, state, ids }: LetterFilter,
   { name = 'd.', replays = '1' }: { name?: string; replays?: string } = {},
 ): { where: string; params: Params } {
   const where = [
@@ -99,15 +112,26 @@ export function letterCondition(
     ...(source === null ? [] : [`${name}source = {source:String}`]),
     ...(since === null ? [] : [`${name}received_at >= toDateTime64({since:String}, 3, 'UTC')`]),
     ...(until === null ? [] : [`${name}received_at < toDateTime64({until:String}, 3, 'UTC')`]),
+    // Between the first and the last key, so that the others are not read.
+    ...(ids === undefined
+      ? []
+      : [
+          `${name}batch_id >= {first_key:String} AND substring(${name}batch_id, 1, 12) <= {last_key:String}`,
+          `${idOf(name)} IN {ids:Array(String)}`,
+        ]),
     ...(state === null
       ? []
       : [
           `(toString(${name}batch_id), ${name}line) ${state === 'open' ? 'NOT IN' : 'IN'} (${replayed(replays)})`,
         ]),
   ].join(' AND ');
+  const keys = (ids ?? []).map((id) => idParts(id)?.key ?? '').sort();
   return {
     where,
     params: {
+      ids: [...(ids ?? [])],
+      first_key: keys[0] ?? '',
+      last_key: keys.at(-1) ?? '',
       tenant: tenantId ?? '',
       error: error ?? '',
       source: source ?? '',
@@ -136,6 +160,13 @@ export async function listLetters(
     params,
   );
   return { letters, total: count?.total ?? 0n };
+}
+
+/** What has become of the letters of these ids; those that there are none of are left out. */
+export async function letterStates(store: Store, ids: readonly string[]): Promise<Map<string, LetterState>> {
+  const all = { tenantId: null, error: null, source: null, since: null, until: null, state: null };
+  const { letters } = await listLetters(store, { ...all, ids }, ids.length);
+  return new Map(letters.map(({ id, state }) => [id, state]));
 }
 
 /** Dead letters of one cause, source and tenant. */
@@ -215,66 +246,4 @@ export async function groupLetters(
     groupCount: found[0]?.groups ?? 0n,
     total: found[0]?.total ?? 0n,
   };
-}
-
-/** How many lines were rejected for one reason. */
-export interface Cause {
-  /** The error code. */
-  error: string;
-  lines: bigint;
-  /** When the last of them was received. */
-  lastReceivedAt: Date;
-}
-
-const causeRow = z
-  .object({ known: z.coerce.boolean(), error: z.string(), lines: uint64, last: utcTime })
-  .transform(({ known, error, lines, last }) => ({ known, cause: { error, lines, lastReceivedAt: last } }));
-
-/**
- * The dead letters that a period received, of a tenant or of all (null), by cause, most lines first.
- * @param wanted.unknownToo whether those that name no tenant are counted too, apart
- */
-export async function countLetters(
-  store: Store,
-  { tenantId, period, unknownToo }: { tenantId: string | null; period: Period; unknownToo: boolean },
-): Promise<{ ofTenant: Cause[]; ofNone: Cause[] }> {
-  const known = tenantId === null ? `tenant_id != ''` : 'tenant_id = {tenant:String}';
-  const tenants = unknownToo ? `(tenant_id = '' OR ${known})` : known;
-  const found = await store.query(
-    `SELECT tenant_id != '' AS known, error, count() AS lines, max(received_at) AS last
-    FROM {{db}}.infrasage_dlq
-    WHERE ${tenants} AND received_at >= toDateTime64({start:String}, 3, 'UTC')
-      ${period.open ? '' : `AND received_at < toDateTime64({end:String}, 3, 'UTC')`}
-    GROUP BY known, error ORDER BY lines DESC, error`,
-    causeRow,
-    { tenant: tenantId ?? '', start: sqlTime(period.start), end: sqlTime(period.end) },
-  );
-  const causes = (named: boolean) => found.filter((row) => row.known === named).map(({ cause }) => cause);
-  return { ofTenant: causes(true), ofNone: causes(false) };
-}
-
-/** How many of the dead letters that a period received, of a tenant or of all (null), were sent again and count now. */
-export async function countReplayed(
-  store: Store,
-  { tenantId, period: { start, end, open } }: { tenantId: string | null; period: Period },
-): Promise<bigint> {
-  const { where, params } = letterCondition({
-    tenantId,
-    error: null,
-    source: null,
-    since: start,
-    until: open ? null : end,
-    state: 'replayed',
-  });
-  const [count] = await store.query(
-    `SELECT count() AS total FROM {{db}}.infrasage_dlq AS d WHERE ${where}`,
-    z.object({ total: uint64 }),
-    params,
-  );
-  return count?.total ?? 0n;
-}
-
-/** The JSON shape of a cause. */
-export function causeJson({ error, lines, lastReceivedAt }: Cause) {
-  return { error, lines, last_received_at: isoTime(lastReceivedAt) };
 }

@@ -1,7 +1,7 @@
 import { isoTime, type Month } from '../period.ts';
 import type { Store } from '../store/store.ts';
 import { type Billing, billing, billingJson } from './billing.ts';
-import { type Cause, causeJson, countLetters, countReplayed } from './dead-letters.ts';
+import { type Cause, causeJson, countLetters, countReplayed } from './causes.ts';
 import { type Point, usageSeries } from './series.ts';
 import { type Usage, usage, usageJson } from './usage.ts';
 

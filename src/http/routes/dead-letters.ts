@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { may } from '../../access/roles.ts';
 import { isoTime, parsePeriod } from '../../period.ts';
-import { causeJson, countLetters } from '../../reports/dead-letters.ts';
+import { causeJson, countLetters } from '../../reports/causes.ts';
 import type { Store } from '../../store/store.ts';
 import type { App } from '../app.ts';
 import { principalOf, tenantOf } from '../auth.ts';
