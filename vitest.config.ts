@@ -8,6 +8,7 @@ const ON_BOTH = [
     'again',
     'alerts',
     'api',
+    'attributes',
     'cli',
     'dashboard.routes',
     'dlq.commands',

@@ -59,7 +59,7 @@ describe('what is printed with --json', () => {
     );
     await printed('ingest', { stdin: events });
     await printed('ingest --dry-run', { stdin: events });
-    for (const by of ['event_type', 'service_id', 'tenant_id', 'hour', 'day', 'month'])
+    for (const by of ['event_type', 'service_id', 'tenant_id', 'hour', 'day', 'month', 'attributes.team'])
       await printed(`usage --since 24h --by ${by}`);
     await printed('usage --since 24h --tenant acme-corp');
     await printed('services');

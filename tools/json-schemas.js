@@ -10,20 +10,33 @@ const maybe = (schema) => schema.nullable();
 const o = z.strictObject;
 
 const period = o({ start: time, end: time });
-const usageRow = o({
-  tenant_id: z.string().optional().describe('where rows of several tenants are shown'),
-  event_type: z.string().optional(),
-  service_id: z.string().optional(),
-  hour: z.string().optional(),
-  day: z.string().optional(),
-  month: z.string().optional(),
-  events: count,
-  bytes: bytes.describe('compressed bytes as stored'),
-});
+const kind = z
+  .enum(['value', 'none', 'unattributed'])
+  .describe(
+    'of a value, which may be empty; of events without the attribute; or metered, with its raw rows removed by their age',
+  );
+const usageRow = z
+  .object({
+    tenant_id: z.string().optional().describe('where rows of several tenants are shown'),
+    event_type: z.string().optional(),
+    service_id: z.string().optional(),
+    hour: z.string().optional(),
+    day: z.string().optional(),
+    month: z.string().optional(),
+    kind: kind.optional().describe('by attribute'),
+    events: count,
+    bytes: bytes.describe('compressed bytes as stored'),
+  })
+  .catchall(
+    z.string().nullable().describe('by attribute: its value under attributes.KEY, null where there is none'),
+  );
 const usage = o({
   tenant_id: maybe(z.string()).describe('null for all tenants'),
   period,
-  group_by: z.enum(['event_type', 'service_id', 'tenant_id', 'hour', 'day', 'month']),
+  group_by: z.union([
+    z.enum(['event_type', 'service_id', 'tenant_id', 'hour', 'day', 'month']),
+    z.string().startsWith('attributes.'),
+  ]),
   breakdown: z.array(usageRow),
   total_events: count,
   total_bytes: bytes,

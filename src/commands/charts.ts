@@ -9,8 +9,9 @@ import type { Bars, Columns, Gauges } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
 import type { Billing, TypeUsage } from '../reports/billing.ts';
 import { type Point, STEP_LENGTH, type Step } from '../reports/series.ts';
-import type { Grouping, Usage } from '../reports/usage.ts';
+import type { Usage } from '../reports/usage.ts';
 import { oneOf } from './command.ts';
+import { groupLabel } from './group-label.ts';
 
 /** The option of the commands that draw. */
 export function chartOption(): Option {
@@ -57,7 +58,10 @@ export function breakdownChart(
 ): Bars {
   const total = measure === 'bytes' ? totalBytes : totalEvents;
   const sums = new Map<string, bigint>();
-  for (const row of rows) sums.set(row.key, (sums.get(row.key) ?? 0n) + row[measure]);
+  for (const row of rows) {
+    const label = groupLabel(row);
+    sums.set(label, (sums.get(label) ?? 0n) + row[measure]);
+  }
   const all = [...sums].map(([label, value]) => ({ label, value }));
   all.sort((a, b) => (b.value > a.value ? 1 : b.value < a.value ? -1 : a.label < b.label ? -1 : 1));
   const bars = all.slice(0, MOST_BARS);
@@ -110,7 +114,7 @@ export function sumPoints(points: readonly Point[], measure: Dimension): Map<str
 /** The rows of a breakdown over time likewise. */
 export function sumRows({ rows }: Usage, measure: Dimension): Map<string, bigint> {
   const sums = new Map<string, bigint>();
-  for (const row of rows) sums.set(row.key, (sums.get(row.key) ?? 0n) + row[measure]);
+  for (const row of rows) sums.set(row.key ?? '', (sums.get(row.key ?? '') ?? 0n) + row[measure]);
   return sums;
 }
 
@@ -237,9 +241,4 @@ function stateOf(
 ): Gauges['gauges'][number]['state'] {
   if (used >= quota) return 'full';
   return thresholds.some(({ reached }) => reached) ? 'warned' : 'fine';
-}
-
-/** Whether a breakdown is over time. */
-export function isTime(groupBy: Grouping): groupBy is Columns['step'] {
-  return groupBy === 'hour' || groupBy === 'day' || groupBy === 'month';
 }

@@ -1,23 +1,23 @@
 import type { Dimension } from '../alerts/evaluate.ts';
 import { currentLimits } from '../alerts/status.ts';
-import { usageError } from '../errors.ts';
 import { hoursOf, isoTime, type Period, parsePeriod } from '../period.ts';
-import type { Chart, Report } from '../render/report.ts';
+import type { Chart, Column, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
+import { GROUPINGS, isAttribute, isTime, parseGrouping } from '../reports/grouping.ts';
 import { usageSeries } from '../reports/series.ts';
-import { GROUPINGS, type Grouping, type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
+import { type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
 import type { Store } from '../store/store.ts';
 import {
   breakdownChart,
   chartMeasure,
   chartOption,
-  isTime,
   stepOf,
   sumPoints,
   sumRows,
   timeChart,
 } from './charts.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
+import { groupColumns, groupTitle } from './group-label.ts';
 import { alertLines } from './limits.ts';
 import { sayIfUnknown } from './unknown-tenant.ts';
 
@@ -26,17 +26,19 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .description(`${command.description()} Metered by the hour: an hour belongs to the period it starts in.`)
     .option('--since <time>', 'start: a span (90m, 24h, 7d, 2w), a date, or RFC 3339', '24h')
     .option('--until <time>', 'end, not included: as --since, or now; without it, there is none')
-    .addOption(oneOf('--by <grouping>', 'what each row is about', GROUPINGS).default('event_type'))
+    .addOption(
+      oneOf('--by <grouping>', 'what each row is about, or attributes.KEY', GROUPINGS).default('event_type'),
+    )
     .addOption(chartOption());
   examples(command, [
     'infrasage usage --since 24h',
     'infrasage usage --since 7d --by day --tenant acme-corp',
     'infrasage usage --since 7d --chart',
+    'infrasage usage --since 7d --by attributes.team',
     'infrasage usage --since 2026-11-01 --until 2026-11-08 --by tenant_id --json',
   ]);
   act<UsageOptions>(command, async (context, { since, until, by, chart }) => {
-    const groupBy = GROUPINGS.find((name) => name === by);
-    if (!groupBy) throw usageError(`--by ${by} is not a grouping`, `use one of ${GROUPINGS.join(', ')}`);
+    const groupBy = parseGrouping(by, GROUPINGS);
     const measure = chartMeasure(chart, context);
     const period = parsePeriod(since, until, context.now);
     const store = await context.store();
@@ -68,7 +70,7 @@ async function usageCharts(store: Store, found: Usage, measure: Dimension): Prom
   const step = stepOf(period);
   const points = await usageSeries(store, { tenantId, period, step });
   return [
-    breakdownChart(found, TITLES[groupBy].toLowerCase(), measure),
+    breakdownChart(found, isAttribute(groupBy) ? groupBy : groupTitle(groupBy).toLowerCase(), measure),
     timeChart(sumPoints(points, measure), step, period, measure),
   ];
 }
@@ -79,29 +81,21 @@ function monthLines(month: Parameters<typeof alertLines>[0]): string[] {
   return lines.length === 0 || month.thresholds.length === 0 ? [] : ['', 'This month:', ...lines];
 }
 
-const TITLES: Record<Grouping, string> = {
-  event_type: 'Type',
-  service_id: 'Service',
-  tenant_id: 'Tenant',
-  hour: 'Hour (UTC)',
-  day: 'Day (UTC)',
-  month: 'Month (UTC)',
-};
-
 /** A usage report as it is printed; also that of `services`. */
 export function usageReport(found: Usage): Report {
   const { tenantId, period, groupBy, rows, totalEvents, totalBytes, omitted } = found;
   const several = rows.some((row) => row.tenant_id !== undefined);
   const empty = totalEvents === 0n;
+  const group = groupColumns(groupBy, { tenants: several });
+  const figures: Column[] = [
+    { key: 'events', title: 'Events', kind: 'count' },
+    { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
+  ];
   return {
     data: usageJson(found),
     rows: rows.map((row) => usageCells(row, groupBy)),
-    columns: [
-      ...(several ? [{ key: 'tenant_id', title: TITLES.tenant_id, kind: 'text' } as const] : []),
-      { key: groupBy, title: TITLES[groupBy], kind: 'text' },
-      { key: 'events', title: 'Events', kind: 'count' },
-      { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
-    ],
+    columns: [...group.columns, ...figures],
+    tableColumns: [...group.tableColumns, ...figures],
     title: `Usage of ${tenantId ?? 'all tenants'}${hours(period)}`,
     notes: empty
       ? ['No events in this period.', ...hourNotes(period)]
@@ -109,6 +103,11 @@ export function usageReport(found: Usage): Report {
           ...hourNotes(period),
           ...(omitted > 0
             ? [`${plural(omitted, 'row')} more, in the totals; raise --limit to see them.`]
+            : []),
+          ...(rows.some(({ kind }) => kind === 'unattributed')
+            ? [
+                '(unattributed): metered, but its raw events were removed by their age (init --raw-retention).',
+              ]
             : []),
           `Total: ${plural(totalEvents, 'event')}, ${formatBytes(totalBytes)} stored`,
         ],

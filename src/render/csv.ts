@@ -6,7 +6,7 @@ import { printable } from './text.ts';
 export function renderCsv(report: Report): string {
   const keys = report.columns.map((column) => column.key);
   const rows = report.rows.map((row) => keys.map((key) => plain(row[key] ?? null)));
-  return stringify([keys, ...rows], { escape_formulas: true, record_delimiter: 'unix' });
+  return stringify([keys.map(printable), ...rows], { escape_formulas: true, record_delimiter: 'unix' });
 }
 
 function plain(value: unknown): string {

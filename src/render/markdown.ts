@@ -4,7 +4,7 @@ import { printable } from './text.ts';
 
 /** A GitHub-flavoured Markdown table; numbers plain and right-aligned, text inert. */
 export function renderMarkdown(report: Report): string {
-  const header = report.columns.map((column) => column.title);
+  const header = report.columns.map((column) => inert(column.title));
   const rows = report.rows.map((row) => report.columns.map((column) => inert(row[column.key] ?? null)));
   const align = report.columns.map((column) => (column.kind === 'text' ? 'l' : 'r'));
   return `${markdownTable([header, ...rows], { align })}\n`;

@@ -1,7 +1,7 @@
 import type { ChalkInstance } from 'chalk';
 import stringWidth from 'string-width';
 import type { Column, Report } from './report.ts';
-import { formatCount, printable } from './text.ts';
+import { formatCount } from './text.ts';
 import { column, folded } from './width.ts';
 
 /** How wide what is printed may be; what is no terminal breaks no line. */
@@ -20,7 +20,7 @@ export function recordLines(
   cells: readonly string[][],
   { width, terminal, cut, chalk }: Room,
 ): string[] {
-  const names = columns.map(({ title }) => printable(title));
+  const names = columns.map(({ title }) => title);
   const most = terminal ? Math.floor(width / 2) : Number.POSITIVE_INFINITY;
   const widest = Math.max(0, ...names.map((name) => stringWidth(name)).filter((wide) => wide <= most));
   const room = Math.max(1, width - widest - 2);

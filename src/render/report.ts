@@ -14,6 +14,8 @@ export interface Column {
   kind: 'text' | 'count' | 'bytes' | 'number';
   /** Never shortened nor broken in a table, such as what is typed into the next command. */
   whole?: boolean;
+  /** What the table has in the place of the value of a row. */
+  shown?: (row: Row) => string;
 }
 
 /** What a command has found out, free of any format. */

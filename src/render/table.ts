@@ -17,14 +17,19 @@ export function renderTable(
   { width, color, unicode, terminal }: { width: number; color: boolean; unicode: boolean; terminal: boolean },
 ): string {
   const chalk = new Chalk({ level: color ? 1 : 0 });
-  const columns = report.tableColumns ?? report.columns;
+  const columns = (report.tableColumns ?? report.columns).map((column) => ({
+    ...column,
+    title: printable(column.title),
+  }));
   const lines: string[] = [];
   const broken = (text: string) => (terminal ? wrapped(printable(text), width) : [printable(text)]);
   if (report.title) lines.push(...broken(report.title).map((line) => chalk.bold(line)), '');
   if (report.charts) {
     lines.push(...drawCharts(report.charts, { width, color, unicode }));
   } else if (report.rows.length > 0) {
-    const cells = report.rows.map((row) => columns.map((column) => cell(row[column.key] ?? null, column)));
+    const cells = report.rows.map((row) =>
+      columns.map((column) => cell(column.shown?.(row) ?? row[column.key] ?? null, column)),
+    );
     const widths = columnWidths(report, columns, cells, width);
     lines.push(
       ...(widths

@@ -1,16 +1,27 @@
 import { z } from 'zod';
 import { isoTime, type Period } from '../period.ts';
 import { type Params, type Store, sqlTime, uint64 } from '../store/store.ts';
-
-/** What usage can be broken down by, and the SQL of each. hour, day and month come in time order, the others largest first. */
-export const GROUPINGS = ['event_type', 'service_id', 'tenant_id', 'hour', 'day', 'month'] as const;
-export type Grouping = (typeof GROUPINGS)[number];
+import {
+  type AttributeGrouping,
+  attributeGroups,
+  attributeKey,
+  decodeKey,
+  type Grouping,
+  isAttribute,
+  isTime,
+  type Kind,
+} from './grouping.ts';
 
 export interface UsageRow {
   /** Set where the report covers more than one tenant. */
   tenant_id?: string;
-  /** What it is grouped by; times are RFC 3339, days 2026-11-24, months 2026-11. */
-  key: string;
+  /**
+   * What it is grouped by; times are RFC 3339, days 2026-11-24, months 2026-11. null where a row by attribute is not of
+   * a value.
+   */
+  key: string | null;
+  /** Set where it is grouped by an attribute. */
+  kind?: Kind;
   events: bigint;
   /** Compressed bytes as stored. */
   bytes: bigint;
@@ -37,10 +48,8 @@ export interface Position {
   key: string;
 }
 
-const TIME_GROUPINGS: readonly Grouping[] = ['hour', 'day', 'month'];
-
 /** Expression of each grouping over the metering table. */
-const METERED: Record<Exclude<Grouping, 'service_id'>, string> = {
+const METERED: Record<Exclude<Grouping, 'service_id' | AttributeGrouping>, string> = {
   event_type: 'event_type',
   tenant_id: 'tenant_id',
   hour: `formatDateTime(hour, '%Y-%m-%dT%H:00:00Z')`,
@@ -59,8 +68,9 @@ type PageRow = z.infer<typeof pageRow>;
 
 /**
  * Events and compressed bytes of a period, from the metering table; by service
- * from the firehose's projection, which holds the same hours. Totals are of the
- * whole period, also with a limit.
+ * from the firehose's projection, which holds the same hours; by attribute from
+ * the firehose (see attributeGroups). Totals are of the whole period, also with a
+ * limit.
  * @param wanted.after only the rows that come after this one
  */
 export async function usage(
@@ -74,33 +84,29 @@ export async function usage(
   },
 ): Promise<Usage> {
   const { tenantId, period, groupBy, limit, after } = wanted;
-  const service = groupBy === 'service_id';
-  const hour = service ? 'toStartOfHour(timestamp)' : 'hour';
-  const inTime = TIME_GROUPINGS.includes(groupBy);
+  const inTime = isTime(groupBy);
   const params: Params = {
     start: sqlTime(period.start),
     end: sqlTime(period.end),
     tenant: tenantId ?? '',
+    key: isAttribute(groupBy) ? attributeKey(groupBy) : '',
     // One row more than wanted says whether there is a next page.
     rows: (limit ?? 0) + 1,
     afterEvents: after?.events ?? 0n,
     afterTenant: after?.tenant ?? '',
     afterKey: after?.key ?? '',
   };
-  const conditions = [
-    `${hour} >= toDateTime64({start:String}, 3, 'UTC')`,
-    ...(period.open ? [] : [`${hour} < toDateTime64({end:String}, 3, 'UTC')`]),
-    ...(tenantId === null ? [] : ['tenant_id = {tenant:String}']),
-  ];
+  const conditions = (hour: string) =>
+    [
+      `${hour} >= toDateTime64({start:String}, 3, 'UTC')`,
+      ...(period.open ? [] : [`${hour} < toDateTime64({end:String}, 3, 'UTC')`]),
+      ...(tenantId === null ? [] : ['tenant_id = {tenant:String}']),
+    ].join(' AND ');
   const later = inTime
     ? '(key, tenant) > ({afterKey:String}, {afterTenant:String})'
     : `events < {afterEvents:UInt64}
       OR (events = {afterEvents:UInt64} AND (tenant, key) > ({afterTenant:String}, {afterKey:String}))`;
-  const groups = `SELECT tenant_id AS tenant, ${service ? 'service_id' : METERED[groupBy]} AS key,
-      ${service ? 'count()' : 'sum(event_count)'} AS events, sum(bytes_ingested) AS bytes
-    FROM {{db}}.${service ? 'infrasage_raw_firehose' : 'infrasage_usage_metering'}
-    WHERE ${conditions.join(' AND ')}
-    GROUP BY tenant, key`;
+  const groups = groupsOf(groupBy, conditions);
   const order = `ORDER BY ${inTime ? 'key, tenant' : 'events DESC, tenant, key'}`;
   // A few rows are all fetched and added up here: the windows of a page took a third of such a query's CPU time.
   const all = !after && (limit === undefined || groupBy === 'event_type');
@@ -135,7 +141,7 @@ export async function usage(
     groupBy,
     rows: rows.map(({ tenant, key, events, bytes }) => ({
       ...(several ? { tenant_id: tenant } : {}),
-      key,
+      ...(isAttribute(groupBy) ? decodeKey(key) : { key }),
       events,
       bytes,
     })),
@@ -145,6 +151,21 @@ export async function usage(
     next:
       last && found.length > rows.length ? { events: last.events, tenant: last.tenant, key: last.key } : null,
   };
+}
+
+/** The SELECT of the groups of a breakdown: tenant, key, events, bytes. */
+function groupsOf(groupBy: Grouping, conditions: (hour: string) => string): string {
+  if (isAttribute(groupBy)) return attributeGroups(conditions);
+  if (groupBy === 'service_id') {
+    return `SELECT tenant_id AS tenant, service_id AS key, count() AS events, sum(bytes_ingested) AS bytes
+    FROM {{db}}.infrasage_raw_firehose
+    WHERE ${conditions('toStartOfHour(timestamp)')}
+    GROUP BY tenant, key`;
+  }
+  return `SELECT tenant_id AS tenant, ${METERED[groupBy]} AS key, sum(event_count) AS events, sum(bytes_ingested) AS bytes
+    FROM {{db}}.infrasage_usage_metering
+    WHERE ${conditions('hour')}
+    GROUP BY tenant, key`;
 }
 
 /** All rows, each with what a page's rows say of the whole. */
@@ -171,6 +192,12 @@ export function usageJson({ tenantId, period, groupBy, rows, totalEvents, totalB
 }
 
 /** A row under the names it is printed with. */
-export function usageCells({ tenant_id, key, events, bytes }: UsageRow, groupBy: Grouping) {
-  return { ...(tenant_id === undefined ? {} : { tenant_id }), [groupBy]: key, events, bytes };
+export function usageCells({ tenant_id, key, kind, events, bytes }: UsageRow, groupBy: Grouping) {
+  return {
+    ...(tenant_id === undefined ? {} : { tenant_id }),
+    [groupBy]: key,
+    ...(kind && { kind }),
+    events,
+    bytes,
+  };
 }

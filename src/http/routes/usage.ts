@@ -3,7 +3,8 @@ import { may } from '../../access/roles.ts';
 import { parseMonth, parsePeriod } from '../../period.ts';
 import { renderCsv } from '../../render/csv.ts';
 import { billing, billingJson } from '../../reports/billing.ts';
-import { GROUPINGS, type Grouping, type Usage, usage, usageCells, usageJson } from '../../reports/usage.ts';
+import { ATTRIBUTE, GROUPINGS, isAttribute, KINDS, parseGrouping } from '../../reports/grouping.ts';
+import { type Usage, usage, usageCells, usageJson } from '../../reports/usage.ts';
 import type { Store } from '../../store/store.ts';
 import { prefersCsv } from '../accept.ts';
 import type { App } from '../app.ts';
@@ -16,6 +17,8 @@ import { tenantParameter } from './tenant-query.ts';
 /** Rows of a page, unless the caller says how many, and at most. */
 const PAGE = 1_000;
 const LONGEST_PAGE = 10_000;
+/** Longest key of an attribute in a query, characters. */
+const LONGEST_KEY = 1_024;
 
 const moment = z.string().max(64);
 const period = z
@@ -27,7 +30,21 @@ const breakdownQuery = z.strictObject({
     .default('24h')
     .describe('start, inclusive: a span before now (90m, 24h, 7d, 2w), a date, or RFC 3339'),
   until: moment.optional().describe('end, exclusive, written like since; default now'),
-  group_by: z.enum(GROUPINGS).default('event_type').describe('tenant_id is for super-admins'),
+  group_by: z
+    .union(
+      [
+        z.enum(GROUPINGS),
+        z
+          .string()
+          .startsWith(ATTRIBUTE)
+          .max(ATTRIBUTE.length + LONGEST_KEY),
+      ],
+      {
+        error: `is one of ${GROUPINGS.join(', ')}, or ${ATTRIBUTE}KEY, such as ${ATTRIBUTE}team`,
+      },
+    )
+    .default('event_type')
+    .describe(`tenant_id is for super-admins; ${ATTRIBUTE}KEY is the value of an attribute`),
   limit: z.coerce
     .number()
     .int()
@@ -39,14 +56,21 @@ const breakdownQuery = z.strictObject({
   tenant_id: tenantParameter,
 });
 
-const row = z.object({
-  ...(Object.fromEntries(GROUPINGS.map((name) => [name, z.string().optional()])) as Record<
-    Grouping,
-    z.ZodOptional<z.ZodString>
-  >),
-  events: count64,
-  bytes: count64.describe('compressed, as stored'),
-});
+/** The name of a member follows from the grouping, which the types cannot say. */
+const row = z
+  .object({
+    kind: z
+      .enum(KINDS)
+      .optional()
+      .describe(
+        'by attribute: of a value, of events without it, or metered events whose raw rows were removed by their age',
+      ),
+    events: count64,
+    bytes: count64.describe('compressed, as stored'),
+  })
+  .catchall(
+    z.string().nullable().describe('what it is grouped by; null where it is of no value'),
+  ) as z.ZodType<ReturnType<typeof usageCells>>;
 
 const breakdown = z.object({
   period,
@@ -90,7 +114,7 @@ export function usageRoutes(
       config,
       schema: {
         ...common,
-        summary: 'Events and bytes of a period, by type, service or time',
+        summary: 'Events and bytes of a period, by type, service, attribute or time',
         description: 'As JSON, or with Accept: text/csv as CSV. The header link names the next page.',
         querystring: breakdownQuery,
         response: {
@@ -103,7 +127,8 @@ export function usageRoutes(
       },
     },
     async (request, reply) => {
-      const { since, until, group_by: groupBy, limit, cursor, tenant_id } = request.query;
+      const { since, until, limit, cursor, tenant_id } = request.query;
+      const groupBy = parseGrouping(request.query.group_by, GROUPINGS, 'group_by');
       const byTenant = groupBy === 'tenant_id';
       if (byTenant && !may(principalOf(request), 'name a tenant')) throw forbidden('name a tenant');
       const tenant = byTenant && tenant_id === undefined ? null : tenantOf(request, tenant_id);
@@ -166,6 +191,7 @@ function csvOf({ rows, groupBy }: Usage): string {
     rows: rows.map((row) => usageCells(row, groupBy)),
     columns: [
       { key: groupBy, title: groupBy, kind: 'text' },
+      ...(isAttribute(groupBy) ? [{ key: 'kind', title: 'kind', kind: 'text' } as const] : []),
       { key: 'events', title: 'events', kind: 'count' },
       { key: 'bytes', title: 'bytes', kind: 'bytes' },
     ],
