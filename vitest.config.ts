@@ -15,6 +15,7 @@ const ON_BOTH = [
     'export',
     'ingest',
     'known',
+    'plans.commands',
     'reports',
     'retention',
   ],

@@ -65,6 +65,13 @@ describe('what is printed with --json', () => {
     await printed('services');
     await printed('billing --month');
     await printed('billing --month --tenant acme-corp');
+    box.file('plan.yaml', 'name: standard\ncurrency: EUR\nbase_fee: 1\n');
+    await printed('plans apply plan.yaml', { words: 'plans apply' });
+    await printed('plans list', { words: 'plans list' });
+    await printed('plans assign standard', { words: 'plans assign' });
+    await printed('plans list', { words: 'plans list' });
+    await printed('plans show standard', { words: 'plans show' });
+    await printed('plans unassign', { words: 'plans unassign' });
     await printed('report --month --html page.html');
     await printed('export usage --to usage.csv', { words: 'export' });
     await printed('export dlq --to letters.parquet', { words: 'export' });

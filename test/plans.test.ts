@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { InfrasageError } from '../src/errors.ts';
+import { type Assignment, Catalog, type PlanVersion } from '../src/plans/catalog.ts';
 import { parsePlan } from '../src/plans/plan.ts';
 
 const HEAD = 'name: standard\ncurrency: EUR\n';
@@ -277,4 +278,73 @@ it('the example is a plan', async () => {
   expect(plan.charges.map(({ id, model }) => `${id} ${model}`)).toEqual([
     ...['telemetry graduated', 'logs package', 'storage flat'],
   ]);
+});
+
+describe('in force in a month', () => {
+  const at = new Date('2026-01-01T00:00:00Z');
+  const version = (number: bigint, effectiveFrom: string): PlanVersion => ({
+    ...{ name: 'standard', version: number, effectiveFrom, at, text: `${HEAD}base_fee: ${number}\n` },
+  });
+  const given = (tenantId: string, plan: string | null, effectiveFrom: string): Assignment => ({
+    ...{ tenantId, plan, effectiveFrom, at, version: 1n },
+  });
+
+  it('is the version of the latest month that is not after it; of one month, the last', () => {
+    const versions = [
+      version(1n, '2026-03'),
+      version(2n, '2026-06'),
+      version(3n, '2026-04'),
+      version(4n, '2026-06'),
+    ];
+    const catalog = new Catalog({ versions, assignments: [] });
+    const months = ['2026-02', '2026-03', '2026-04', '2026-05', '2026-06', '2027-01'];
+    expect(months.map((month) => catalog.version('standard', month)?.version)).toEqual([
+      ...[undefined, 1n, 3n, 3n, 4n, 4n],
+    ]);
+    expect(catalog.version('other', '2027-01')).toBeUndefined();
+  });
+
+  it('is the plan of a tenant, else the default, else none', async () => {
+    const other = { ...version(1n, '2026-05'), name: 'other', text: 'name: other\ncurrency: USD\n' };
+    const catalog = new Catalog({
+      versions: [other, version(1n, '2026-03'), version(2n, '2026-06')],
+      assignments: [
+        given('', 'standard', '2026-04'),
+        given('', null, '2026-09'),
+        ...[
+          given('acme', 'other', '2026-05'),
+          given('acme', null, '2026-07'),
+          given('acme', 'other', '2026-08'),
+        ],
+      ],
+    });
+    const plans = async (tenant: string) => {
+      const found = [];
+      for (const name of ['2026-03', '2026-04', '2026-05', '2026-06', '2026-07', '2026-08', '2026-09']) {
+        const plan = await catalog.planOf(tenant, { name });
+        found.push(plan ? `${plan.plan.name} ${plan.version}${plan.owner && ' own'}` : '-');
+      }
+      return found;
+    };
+    expect(await plans('globex')).toEqual([
+      '-',
+      'standard 1',
+      'standard 1',
+      'standard 2',
+      'standard 2',
+      'standard 2',
+      '-',
+    ]);
+    expect(await plans('acme')).toEqual([
+      '-',
+      'standard 1',
+      'other 1 own',
+      'other 1 own',
+      'standard 2',
+      'other 1 own',
+      'other 1 own',
+    ]);
+    expect(catalog.tenantsWithOwn({ name: '2026-06' })).toEqual(['acme']);
+    expect(catalog.tenantsWithOwn({ name: '2026-07' })).toEqual([]);
+  });
 });

@@ -147,6 +147,21 @@ const quota = o({
   monthly_events: maybe(count),
   monthly_bytes: maybe(bytes),
 });
+const monthName = z.string().describe('month, UTC: 2026-11');
+const planVersion = {
+  name: z.string(),
+  version: count.describe('from 1'),
+  effective_from: monthName,
+  applied_at: time,
+  text: z.string().describe('YAML, as it was applied'),
+};
+const assignment = {
+  tenant_id: maybe(z.string()).describe('null for every tenant without a plan of its own'),
+  plan: maybe(z.string()).describe('null: none from then on'),
+  effective_from: monthName,
+  assigned_at: time,
+};
+const changed = z.boolean().describe('whether it was not so before');
 const alert = o({
   id: z.string(),
   tenant_id: maybe(z.string()),
@@ -240,6 +255,29 @@ export const SHAPES = {
       }),
     ),
   }),
+  'plans apply': o({ ...planVersion, changed }),
+  'plans list': o({
+    month: monthName,
+    plans: z.array(
+      o({
+        name: planVersion.name,
+        version: planVersion.version,
+        effective_from: monthName,
+        is_default: z.boolean().describe('whether tenants without a plan of their own have it'),
+        tenants: z.array(z.string()).describe('that have it as their own'),
+      }),
+    ),
+  }),
+  'plans show': o({
+    name: z.string(),
+    month: monthName,
+    version: maybe(count).describe('in force in that month'),
+    text: maybe(z.string()),
+    versions: z.array(o(planVersion)),
+    assignments: z.array(o(assignment)).describe('of tenants that have had it'),
+  }),
+  'plans assign': o({ ...assignment, changed }),
+  'plans unassign': o({ ...assignment, changed }),
   'quota set': quota,
   'quota unset': quota,
   'quota show': o({

@@ -26,6 +26,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'services', summary: 'usage by service', load: () => import('./services.ts') },
   { name: 'billing', summary: "a month's usage, quota and projection", load: () => import('./billing.ts') },
   {
+    name: 'plans',
+    summary: 'price plans: apply, list, show, assign to tenants, from a month on',
+    load: () => import('./plans.ts'),
+  },
+  {
     name: 'report',
     summary: "a month's report as a page of its own (HTML), to read, send and print",
     load: () => import('./report.ts'),

@@ -17,6 +17,11 @@ export interface ReadYaml {
 const MAX_LENGTH = 256 * 1024;
 const MAX_DEPTH = 16;
 
+/** What a terminal may act on. The text is shown again, comments too. */
+const CONTROL =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are looked for
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\r(?!\n)/;
+
 const DEEP = 'lists and maps are nested too deep';
 /** In the place of the parser's words, which are for programmers. */
 const FAULTS: Record<string, string> = {
@@ -47,6 +52,8 @@ export async function readYaml(text: string, name: string): Promise<ReadYaml> {
     if (error instanceof RangeError) throw refuse(0, DEEP);
     throw error;
   }
+  const control = text.search(CONTROL);
+  if (control >= 0) throw refuse(control, 'there is a control character');
   const [fault] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0]);
   if (fault) throw refuse(fault.pos[0], FAULTS[fault.code] ?? fault.message.split('\n')[0] ?? '');
 
