@@ -8,6 +8,7 @@ const ON_BOTH = [
     'again',
     'alerts',
     'api',
+    'as-of',
     'attributes',
     'cli',
     'dashboard.routes',

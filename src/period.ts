@@ -66,6 +66,18 @@ export function parseMoment(text: string, option: string, now: Date): Date {
 }
 
 /**
+ * The moment of `--as-of`, which nothing that comes after it is known at; undefined where it is not given.
+ * @throws InfrasageError (exit 2) where it is no time, or is still to come
+ */
+export function parseAsOf(text: string | undefined, now: Date, option = '--as-of'): Date | undefined {
+  if (text === undefined) return undefined;
+  const asOf = parseMoment(text, option, now);
+  if (asOf > now)
+    throw usageError(`${option} ${text} is still to come`, 'leave it out for what is known now');
+  return asOf;
+}
+
+/**
  * The period of `--since` and `--until`, or of what else names its ends.
  * @throws InfrasageError (exit 2) where it is empty
  */

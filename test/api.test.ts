@@ -91,6 +91,18 @@ describe('usage', () => {
     expect((await get('/api/v1/usage/summary')).json()).toMatchObject({ month: '2024-03', total_events: 4 });
   });
 
+  test('as of a time before they came, there are no events; a span is refused, since pages would differ', async () => {
+    const asOf = 'as_of=2024-02-28T00:00:00Z';
+    expect((await get(`${BREAKDOWN}?${PERIOD}&${asOf}`)).json()).toMatchObject({
+      ...{ as_of: '2024-02-28T00:00:00Z', breakdown: [], total_events: 0 },
+    });
+    expect((await get(`/api/v1/usage/summary?month=2024-02&${asOf}`)).json()).toMatchObject({
+      ...{ as_of: '2024-02-28T00:00:00Z', total_events: 0 },
+    });
+    for (const wrong of ['7d', '2999-01-01'])
+      expect((await get(`${BREAKDOWN}?${PERIOD}&as_of=${wrong}`)).statusCode).toBe(400);
+  });
+
   test.each(['service_id', 'hour'])('pages by %s hold every row once, each with the totals', async (by) => {
     const whole: UsageJson = (await get(`${BREAKDOWN}?${PERIOD}&group_by=${by}`)).json();
     const rows = [];

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { age as ageEvents } from './helpers/aging.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import type { Ask } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
@@ -18,13 +19,7 @@ const some = (service: string, count: number) =>
 
 /** Makes everything that is stored as if it had been ingested this many days before. */
 async function age(sql: Ask, days: number): Promise<void> {
-  const change = async (table: string, ...columns: string[]) => {
-    const older = columns.map((column) => `${column} = ${column} - INTERVAL ${days} DAY`).join(', ');
-    await sql(`ALTER TABLE {{db}}.${table} UPDATE ${older} WHERE 1 SETTINGS mutations_sync = 2`);
-  };
-  await change('infrasage_raw_firehose', 'ingested_at');
-  await change('infrasage_usage_metering', 'ingested_at', 'ingested_from');
-  await change('infrasage_ingest_batches', 'received_at');
+  await ageEvents(sql, days);
   // Dead letters are partitioned by it.
   await sql(`INSERT INTO {{db}}.infrasage_dlq
     SELECT * REPLACE (received_at - INTERVAL ${days} DAY AS received_at) FROM {{db}}.infrasage_dlq`);

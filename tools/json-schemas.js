@@ -10,6 +10,7 @@ const maybe = (schema) => schema.nullable();
 const o = z.strictObject;
 
 const period = o({ start: time, end: time });
+const asOf = time.optional().describe('with --as-of: what was ingested later is left out');
 const kind = z
   .enum(['value', 'none', 'unattributed'])
   .describe(
@@ -37,6 +38,7 @@ const usage = o({
     z.enum(['event_type', 'service_id', 'tenant_id', 'hour', 'day', 'month']),
     z.string().startsWith('attributes.'),
   ]),
+  as_of: asOf,
   breakdown: z.array(usageRow),
   total_events: count,
   total_bytes: bytes,
@@ -76,6 +78,7 @@ const billing = o({
   tenant_id: maybe(z.string()).describe('null for all tenants'),
   month: z.string(),
   period,
+  as_of: asOf,
   quota_events: tenantMonth.quota_events.optional().describe('of one tenant'),
   quota_used_percent: tenantMonth.quota_used_percent.optional(),
   quota_bytes: tenantMonth.quota_bytes.optional(),

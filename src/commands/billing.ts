@@ -1,11 +1,12 @@
 import type { Dimension } from '../alerts/evaluate.ts';
 import { usageError } from '../errors.ts';
-import { parseMonth } from '../period.ts';
+import { parseAsOf, parseMonth } from '../period.ts';
 import type { Chart, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { type Billing, billing, billingJson } from '../reports/billing.ts';
 import { usageSeries } from '../reports/series.ts';
 import type { Store } from '../store/store.ts';
+import { asOfOption, asOfWords } from './as-of.ts';
 import { chartMeasure, chartOption, limitsChart, monthChart, typesChart } from './charts.ts';
 import { type CommandModule, examples, refuseExcess } from './command.ts';
 import { alertLines } from './limits.ts';
@@ -14,6 +15,7 @@ import { sayIfUnknown } from './unknown-tenant.ts';
 export const configure: CommandModule['configure'] = (command, act) => {
   command
     .option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one')
+    .addOption(asOfOption())
     .addOption(chartOption());
   const refuse = refuseExcess(command, ([word = '']) =>
     /^\d{4}-\d{2}$/.test(word) ? `infrasage billing --month ${word}` : undefined,
@@ -21,19 +23,21 @@ export const configure: CommandModule['configure'] = (command, act) => {
   examples(command, [
     'infrasage billing --month',
     'infrasage billing --month 2026-10 --tenant acme-corp',
+    'infrasage billing --month 2026-10 --as-of 2026-11-02',
     'infrasage billing --month --chart',
     'infrasage billing --month --format csv',
   ]);
-  act<{ month?: string | true; chart?: string | true }>(command, async (context, options) => {
+  act<{ month?: string | true; chart?: string | true; asOf?: string }>(command, async (context, options) => {
     refuse();
     if (options.month === undefined)
       throw usageError('billing needs the month', 'infrasage billing --month, or --month 2026-10');
-    const month = parseMonth(options.month === true ? undefined : options.month, context.now);
+    const asOf = parseAsOf(options.asOf, context.now);
+    const now = asOf ?? context.now;
+    const month = parseMonth(options.month === true ? undefined : options.month, now);
     const measure = chartMeasure(options.chart, context);
-    const { now } = context;
     const store = await context.store();
     const tenantId = context.config.tenant ?? null;
-    const found = await billing(store, { tenantId, month, now });
+    const found = await billing(store, { tenantId, month, now, asOf });
     const report = billingReport(found, now);
     if (measure) report.charts = await billingCharts(store, { found, now, measure });
     await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
@@ -46,9 +50,14 @@ async function billingCharts(
   store: Store,
   { found, now, measure }: { found: Billing; now: Date; measure: Dimension },
 ): Promise<Chart[]> {
-  const { tenantId, month, limits, total } = found;
+  const { tenantId, month, limits, total, asOf } = found;
   if (total.total_events === 0n) return limitsChart(limits, month);
-  const points = await usageSeries(store, { tenantId, period: month.period, step: 'day' });
+  const points = await usageSeries(store, {
+    tenantId,
+    period: month.period,
+    step: 'day',
+    asOf: asOf ?? undefined,
+  });
   return [
     typesChart(total.by_type, measure),
     monthChart({ found, points, now }, measure),
@@ -81,7 +90,7 @@ function billingReport(found: Billing, now: Date): Report {
       { key: 'events', title: 'Events', kind: 'count' },
       { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
     ],
-    title: `Bill of ${tenantId ?? (several ? 'all tenants' : (only?.tenant_id ?? 'all tenants'))}, ${month.name} (UTC)${open ? ', still open' : ''}`,
+    title: `Bill of ${tenantId ?? (several ? 'all tenants' : (only?.tenant_id ?? 'all tenants'))}, ${month.name} (UTC)${open ? ', still open' : ''}${asOfWords(found.asOf)}`,
     notes: total.total_events === 0n ? ['No events in this month.', ...notes.slice(2)] : notes,
   };
 }

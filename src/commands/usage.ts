@@ -1,12 +1,13 @@
 import type { Dimension } from '../alerts/evaluate.ts';
 import { currentLimits } from '../alerts/status.ts';
-import { hoursOf, isoTime, type Period, parsePeriod } from '../period.ts';
+import { hoursOf, isoTime, type Period, parseAsOf, parsePeriod } from '../period.ts';
 import type { Chart, Column, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { GROUPINGS, isAttribute, isTime, parseGrouping } from '../reports/grouping.ts';
 import { usageSeries } from '../reports/series.ts';
 import { type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
 import type { Store } from '../store/store.ts';
+import { asOfOption, asOfWords } from './as-of.ts';
 import {
   breakdownChart,
   chartMeasure,
@@ -29,24 +30,28 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .addOption(
       oneOf('--by <grouping>', 'what each row is about, or attributes.KEY', GROUPINGS).default('event_type'),
     )
+    .addOption(asOfOption())
     .addOption(chartOption());
   examples(command, [
     'infrasage usage --since 24h',
     'infrasage usage --since 7d --by day --tenant acme-corp',
     'infrasage usage --since 7d --chart',
     'infrasage usage --since 7d --by attributes.team',
+    'infrasage usage --since 24h --as-of 2026-11-08T12:00:00Z',
     'infrasage usage --since 2026-11-01 --until 2026-11-08 --by tenant_id --json',
   ]);
-  act<UsageOptions>(command, async (context, { since, until, by, chart }) => {
+  act<UsageOptions>(command, async (context, { since, until, by, chart, asOf: time }) => {
     const groupBy = parseGrouping(by, GROUPINGS);
     const measure = chartMeasure(chart, context);
-    const period = parsePeriod(since, until, context.now);
+    const asOf = parseAsOf(time, context.now);
+    const period = parsePeriod(since, until, asOf ?? context.now);
     const store = await context.store();
     const tenantId = context.config.tenant ?? null;
-    const found = await usage(store, { tenantId, period, groupBy });
+    const found = await usage(store, { tenantId, period, groupBy, asOf });
     const report = usageReport(found);
     if (measure) report.charts = await usageCharts(store, found, measure);
     await sayIfUnknown(context, { store, tenantId, events: found.totalEvents });
+    if (asOf) return context.print(report);
     const limits = await currentLimits(store, { tenantId, now: context.now });
     return context.print({
       ...report,
@@ -60,15 +65,16 @@ interface UsageOptions {
   until?: string;
   by: string;
   chart?: string | true;
+  asOf?: string;
 }
 
 /** The breakdown as bars, and the period over time; of a breakdown over time, that. */
 async function usageCharts(store: Store, found: Usage, measure: Dimension): Promise<Chart[]> {
-  const { tenantId, period, groupBy } = found;
+  const { tenantId, period, groupBy, asOf } = found;
   if (found.totalEvents === 0n) return [];
   if (isTime(groupBy)) return [timeChart(sumRows(found, measure), groupBy, period, measure)];
   const step = stepOf(period);
-  const points = await usageSeries(store, { tenantId, period, step });
+  const points = await usageSeries(store, { tenantId, period, step, asOf: asOf ?? undefined });
   return [
     breakdownChart(found, isAttribute(groupBy) ? groupBy : groupTitle(groupBy).toLowerCase(), measure),
     timeChart(sumPoints(points, measure), step, period, measure),
@@ -83,7 +89,7 @@ function monthLines(month: Parameters<typeof alertLines>[0]): string[] {
 
 /** A usage report as it is printed; also that of `services`. */
 export function usageReport(found: Usage): Report {
-  const { tenantId, period, groupBy, rows, totalEvents, totalBytes, omitted } = found;
+  const { tenantId, period, groupBy, asOf, rows, totalEvents, totalBytes, omitted } = found;
   const several = rows.some((row) => row.tenant_id !== undefined);
   const empty = totalEvents === 0n;
   const group = groupColumns(groupBy, { tenants: several });
@@ -96,7 +102,7 @@ export function usageReport(found: Usage): Report {
     rows: rows.map((row) => usageCells(row, groupBy)),
     columns: [...group.columns, ...figures],
     tableColumns: [...group.tableColumns, ...figures],
-    title: `Usage of ${tenantId ?? 'all tenants'}${hours(period)}`,
+    title: `Usage of ${tenantId ?? 'all tenants'}${hours(period)}${asOfWords(asOf)}`,
     notes: empty
       ? ['No events in this period.', ...hourNotes(period)]
       : [

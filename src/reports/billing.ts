@@ -1,10 +1,10 @@
-import { z } from 'zod';
 import type { UsageAlert } from '../alerts/alerts.ts';
 import { endOf } from '../alerts/evaluate.ts';
 import { usedPercent } from '../alerts/quotas.ts';
 import { type LimitStatus, readLimits } from '../alerts/status.ts';
 import { isoTime, type Month } from '../period.ts';
-import { type Store, sqlTime, uint64 } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
+import { type TypeFigures, typeFigures } from './type-figures.ts';
 
 export interface TypeUsage {
   event_type: string;
@@ -39,6 +39,8 @@ export interface Billing {
   /** null: all tenants. */
   tenantId: string | null;
   month: Month;
+  /** The time as of which it is told; null: as it is now. */
+  asOf: Date | null;
   /** By tenant, largest first. */
   tenants: TenantMonth[];
   total: Omit<
@@ -53,28 +55,27 @@ export interface Billing {
 /**
  * A month's usage from the metering table, by tenant and type. A month that is over is held against the quotas and
  * thresholds that there were at its end.
+ * @param wanted.asOf as it was at this time: figures, quotas, thresholds and projection
+ * @throws InfrasageError (exit 3) where that is not known any more
  */
 export async function billing(
   store: Store,
-  { tenantId, month, now }: { tenantId: string | null; month: Month; now: Date },
+  {
+    tenantId,
+    month,
+    now,
+    asOf,
+  }: { tenantId: string | null; month: Month; now: Date; asOf?: Date | undefined },
 ): Promise<Billing> {
-  const rows = await store.query(
-    `SELECT tenant_id AS tenant, event_type AS type, sum(event_count) AS events, sum(bytes_ingested) AS bytes
-    FROM {{db}}.infrasage_usage_metering
-    WHERE hour >= toDateTime64({start:String}, 3, 'UTC') AND hour < toDateTime64({end:String}, 3, 'UTC')
-      ${tenantId === null ? '' : 'AND tenant_id = {tenant:String}'}
-    GROUP BY tenant, type
-    ORDER BY events DESC, tenant, type`,
-    z.object({ tenant: z.string(), type: z.string(), events: uint64, bytes: uint64 }),
-    { start: sqlTime(month.period.start), end: sqlTime(month.period.end), tenant: tenantId ?? '' },
-  );
-  const limits = await readLimits(store, endOf(month.period, now));
+  const rows = await typeFigures(store, { tenantId, period: month.period, asOf });
+  const at = asOf ?? now;
+  const limits = await readLimits(store, endOf(month.period, at) ?? asOf);
   const names = [...new Set([...(tenantId === null ? [] : [tenantId]), ...rows.map((row) => row.tenant)])];
   const tenants = names.map((name): TenantMonth => {
     const month_ = summarise(
       rows.filter((row) => row.tenant === name),
       month,
-      now,
+      at,
     );
     const { events, bytes } = limits.quotaOf(name);
     return {
@@ -93,22 +94,18 @@ export async function billing(
   tenants.sort((a, b) => (b.total_events > a.total_events ? 1 : b.total_events < a.total_events ? -1 : 0));
   return {
     thresholds: limits.thresholds,
-    ...{ tenantId, month, tenants, total: summarise(rows, month, now) },
+    ...{ tenantId, month, asOf: asOf ?? null, tenants, total: summarise(rows, month, at) },
     limits: tenants.flatMap(({ tenant_id, total_events, total_bytes }) =>
       limits.status(tenant_id, { events: total_events, bytes: total_bytes }),
     ),
   };
 }
 
-function summarise(
-  rows: readonly { type: string; events: bigint; bytes: bigint }[],
-  month: Month,
-  now: Date,
-) {
+function summarise(rows: readonly TypeFigures[], month: Month, now: Date) {
   const byType = new Map<string, TypeUsage>();
-  for (const { type, events, bytes } of rows) {
+  for (const { type, events, bytesIngested } of rows) {
     const sum = byType.get(type) ?? { event_type: type, events: 0n, bytes: 0n };
-    byType.set(type, { event_type: type, events: sum.events + events, bytes: sum.bytes + bytes });
+    byType.set(type, { event_type: type, events: sum.events + events, bytes: sum.bytes + bytesIngested });
   }
   const by_type = [...byType.values()].sort((a, b) =>
     b.events > a.events ? 1 : b.events < a.events ? -1 : 0,
@@ -142,12 +139,13 @@ function millions(events: bigint): number {
 }
 
 /** The documented JSON shape; with all tenants, by_tenant holds the month of each. */
-export function billingJson({ tenantId, month, tenants, total }: Billing) {
+export function billingJson({ tenantId, month, asOf, tenants, total }: Billing) {
   const [only] = tenants;
   const head = {
     tenant_id: tenantId,
     month: month.name,
     period: { start: isoTime(month.period.start), end: isoTime(month.period.end) },
+    ...(asOf && { as_of: isoTime(asOf) }),
   };
   if (tenantId !== null && only) return { ...head, ...only };
   return { ...head, ...total, by_tenant: tenants };

@@ -53,6 +53,12 @@ export function attributeKey(grouping: AttributeGrouping): string {
   return grouping.slice(ATTRIBUTE.length);
 }
 
+/** The conditions of the period and the tenant, on rows of the metering and of the firehose. */
+export interface Conditions {
+  metered: string;
+  raw: string;
+}
+
 /**
  * The groups of a breakdown by an attribute: tenant, key, events, bytes; key as decodeKey reads it. Attributes are not
  * metered: their events are counted in the firehose. What the metering has beyond that is a group of its own, so that
@@ -60,9 +66,9 @@ export function attributeKey(grouping: AttributeGrouping): string {
  *
  * The metering comes first in the statement: its rows are written after those of the firehose, so that of a batch
  * that is being stored meanwhile no event is metered and not found.
- * @param conditions makes the conditions of the period and the tenant, given the expression of the hour
+ * @param metering the metering table, or what stands for it
  */
-export function attributeGroups(conditions: (hour: string) => string): string {
+export function attributeGroups({ metered, raw }: Conditions, metering: string): string {
   const [value, none, unattributed] = KINDS.keys();
   return `SELECT tenant, key, if(rest, toUInt64(events - least(events, counted.1)), events) AS events,
       if(rest, toUInt64(bytes - least(bytes, counted.2)), bytes) AS bytes
@@ -73,15 +79,15 @@ export function attributeGroups(conditions: (hour: string) => string): string {
       FROM
       (
         SELECT toString(tenant_id) AS tenant, '${unattributed}' AS key, sum(event_count) AS events, sum(bytes_ingested) AS bytes
-        FROM {{db}}.infrasage_usage_metering
-        WHERE ${conditions('hour')}
+        FROM ${metering}
+        WHERE ${metered}
         GROUP BY tenant
         UNION ALL
         SELECT toString(tenant_id) AS tenant,
           if(mapContains(attributes, {key:String}), concat('${value}', attributes[{key:String}]), '${none}') AS key,
           count() AS events, sum(bytes_ingested) AS bytes
         FROM {{db}}.infrasage_raw_firehose
-        WHERE ${conditions('toStartOfHour(timestamp)')}
+        WHERE ${raw}
         GROUP BY tenant, key
       )
     )

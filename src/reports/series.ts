@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { Period } from '../period.ts';
-import { type Store, sqlTime, uint64 } from '../store/store.ts';
+import { type Store, uint64 } from '../store/store.ts';
+import { metered } from './as-of.ts';
+import { inScope, scopeParams } from './scope.ts';
 
 /** How long each step of a series is, and the SQL of its start. */
 export const STEPS = ['hour', 'day'] as const;
@@ -28,19 +30,21 @@ export interface Point {
 /**
  * The usage of a tenant, or of all together (null), over time by type, from the metering table, in the order of time
  * and type.
+ * @param wanted.asOf as it was at this time
+ * @throws InfrasageError (exit 3) where that is not known any more
  */
-export async function usageSeries(
+export function usageSeries(
   store: Store,
-  { tenantId, period, step }: { tenantId: string | null; period: Period; step: Step },
+  wanted: { tenantId: string | null; period: Period; step: Step; asOf?: Date | undefined },
 ): Promise<Point[]> {
-  return store.query(
-    `SELECT ${START[step]} AS time, event_type, sum(event_count) AS events, sum(bytes_ingested) AS bytes
-    FROM {{db}}.infrasage_usage_metering
-    WHERE hour >= toDateTime64({start:String}, 3, 'UTC')
-      ${tenantId === null ? '' : 'AND tenant_id = {tenant:String}'}
-      ${period.open ? '' : `AND hour < toDateTime64({end:String}, 3, 'UTC')`}
-    GROUP BY time, event_type ORDER BY time, event_type`,
-    z.object({ time: z.string(), event_type: z.string(), events: uint64, bytes: uint64 }),
-    { tenant: tenantId ?? '', start: sqlTime(period.start), end: sqlTime(period.end) },
+  return metered(store, wanted, ({ from, params }) =>
+    store.query(
+      `SELECT ${START[wanted.step]} AS time, event_type, sum(event_count) AS events, sum(bytes_ingested) AS bytes
+      FROM ${from}
+      WHERE ${inScope(wanted)}
+      GROUP BY time, event_type ORDER BY time, event_type`,
+      z.object({ time: z.string(), event_type: z.string(), events: uint64, bytes: uint64 }),
+      { ...params, ...scopeParams(wanted) },
+    ),
   );
 }

@@ -1,16 +1,19 @@
 import { z } from 'zod';
 import { isoTime, type Period } from '../period.ts';
 import { type Params, type Store, sqlTime, uint64 } from '../store/store.ts';
+import { metered, refuseWithoutRaw, type Source } from './as-of.ts';
 import {
   type AttributeGrouping,
   attributeGroups,
   attributeKey,
+  type Conditions,
   decodeKey,
   type Grouping,
   isAttribute,
   isTime,
   type Kind,
 } from './grouping.ts';
+import { inScope, scopeParams } from './scope.ts';
 
 export interface UsageRow {
   /** Set where the report covers more than one tenant. */
@@ -32,6 +35,8 @@ export interface Usage {
   tenantId: string | null;
   period: Period;
   groupBy: Grouping;
+  /** The time as of which it is told; null: as it is now. */
+  asOf: Date | null;
   rows: UsageRow[];
   totalEvents: bigint;
   totalBytes: bigint;
@@ -66,29 +71,36 @@ const pageRow = usageRow.extend({
 });
 type PageRow = z.infer<typeof pageRow>;
 
+interface Wanted {
+  tenantId: string | null;
+  period: Period;
+  groupBy: Grouping;
+  limit?: number;
+  after?: Position | undefined;
+  asOf?: Date | undefined;
+}
+
 /**
  * Events and compressed bytes of a period, from the metering table; by service
  * from the firehose's projection, which holds the same hours; by attribute from
  * the firehose (see attributeGroups). Totals are of the whole period, also with a
  * limit.
  * @param wanted.after only the rows that come after this one
+ * @param wanted.asOf as it was at this time
+ * @throws InfrasageError (exit 3) where that is not known any more
  */
-export async function usage(
-  store: Store,
-  wanted: {
-    tenantId: string | null;
-    period: Period;
-    groupBy: Grouping;
-    limit?: number;
-    after?: Position;
-  },
-): Promise<Usage> {
-  const { tenantId, period, groupBy, limit, after } = wanted;
+export async function usage(store: Store, wanted: Wanted): Promise<Usage> {
+  if (wanted.groupBy === 'service_id' && wanted.asOf) await refuseWithoutRaw(store, wanted, wanted.asOf);
+  return metered(store, wanted, (source) => usageIn(store, source, wanted));
+}
+
+async function usageIn(store: Store, source: Source, wanted: Wanted): Promise<Usage> {
+  const { tenantId, period, groupBy, limit, after, asOf } = wanted;
   const inTime = isTime(groupBy);
   const params: Params = {
-    start: sqlTime(period.start),
-    end: sqlTime(period.end),
-    tenant: tenantId ?? '',
+    ...source.params,
+    ...scopeParams(wanted),
+    as_of: sqlTime(asOf ?? period.end),
     key: isAttribute(groupBy) ? attributeKey(groupBy) : '',
     // One row more than wanted says whether there is a next page.
     rows: (limit ?? 0) + 1,
@@ -96,17 +108,15 @@ export async function usage(
     afterTenant: after?.tenant ?? '',
     afterKey: after?.key ?? '',
   };
-  const conditions = (hour: string) =>
-    [
-      `${hour} >= toDateTime64({start:String}, 3, 'UTC')`,
-      ...(period.open ? [] : [`${hour} < toDateTime64({end:String}, 3, 'UTC')`]),
-      ...(tenantId === null ? [] : ['tenant_id = {tenant:String}']),
-    ].join(' AND ');
+  const known = asOf ? ` AND ingested_at <= toDateTime64({as_of:String}, 3, 'UTC')` : '';
   const later = inTime
     ? '(key, tenant) > ({afterKey:String}, {afterTenant:String})'
     : `events < {afterEvents:UInt64}
       OR (events = {afterEvents:UInt64} AND (tenant, key) > ({afterTenant:String}, {afterKey:String}))`;
-  const groups = groupsOf(groupBy, conditions);
+  const groups = groupsOf(groupBy, source, {
+    metered: inScope(wanted),
+    raw: `${inScope(wanted, 'toStartOfHour(timestamp)')}${known}`,
+  });
   const order = `ORDER BY ${inTime ? 'key, tenant' : 'events DESC, tenant, key'}`;
   // A few rows are all fetched and added up here: the windows of a page took a third of such a query's CPU time.
   const all = !after && (limit === undefined || groupBy === 'event_type');
@@ -129,7 +139,7 @@ export async function usage(
   const [first] = found;
   // Rows that were behind a page when it was given are gone: the totals are still to be had from the first page.
   if (!first && after) {
-    const whole = await usage(store, { tenantId, period, groupBy, limit: 1 });
+    const whole = await usageIn(store, source, { ...wanted, limit: 1, after: undefined });
     return { ...whole, rows: [], omitted: whole.omitted + whole.rows.length, next: null };
   }
   const several = tenantId === null && groupBy !== 'tenant_id' && first?.several === true;
@@ -139,6 +149,7 @@ export async function usage(
     tenantId,
     period,
     groupBy,
+    asOf: asOf ?? null,
     rows: rows.map(({ tenant, key, events, bytes }) => ({
       ...(several ? { tenant_id: tenant } : {}),
       ...(isAttribute(groupBy) ? decodeKey(key) : { key }),
@@ -154,17 +165,17 @@ export async function usage(
 }
 
 /** The SELECT of the groups of a breakdown: tenant, key, events, bytes. */
-function groupsOf(groupBy: Grouping, conditions: (hour: string) => string): string {
-  if (isAttribute(groupBy)) return attributeGroups(conditions);
+function groupsOf(groupBy: Grouping, { from }: Source, conditions: Conditions): string {
+  if (isAttribute(groupBy)) return attributeGroups(conditions, from);
   if (groupBy === 'service_id') {
     return `SELECT tenant_id AS tenant, service_id AS key, count() AS events, sum(bytes_ingested) AS bytes
     FROM {{db}}.infrasage_raw_firehose
-    WHERE ${conditions('toStartOfHour(timestamp)')}
+    WHERE ${conditions.raw}
     GROUP BY tenant, key`;
   }
   return `SELECT tenant_id AS tenant, ${METERED[groupBy]} AS key, sum(event_count) AS events, sum(bytes_ingested) AS bytes
-    FROM {{db}}.infrasage_usage_metering
-    WHERE ${conditions('hour')}
+    FROM ${from}
+    WHERE ${conditions.metered}
     GROUP BY tenant, key`;
 }
 
@@ -180,11 +191,12 @@ function withTotals(rows: readonly z.infer<typeof usageRow>[]): PageRow[] {
 }
 
 /** The documented JSON shape. */
-export function usageJson({ tenantId, period, groupBy, rows, totalEvents, totalBytes }: Usage) {
+export function usageJson({ tenantId, period, groupBy, asOf, rows, totalEvents, totalBytes }: Usage) {
   return {
     tenant_id: tenantId,
     period: { start: isoTime(period.start), end: isoTime(period.end) },
     group_by: groupBy,
+    ...(asOf && { as_of: isoTime(asOf) }),
     breakdown: rows.map((row) => usageCells(row, groupBy)),
     total_events: totalEvents,
     total_bytes: totalBytes,

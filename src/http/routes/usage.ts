@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { may } from '../../access/roles.ts';
-import { parseMonth, parsePeriod } from '../../period.ts';
+import { parseAsOf, parseMonth, parsePeriod } from '../../period.ts';
 import { renderCsv } from '../../render/csv.ts';
 import { billing, billingJson } from '../../reports/billing.ts';
 import { ATTRIBUTE, GROUPINGS, isAttribute, KINDS, parseGrouping } from '../../reports/grouping.ts';
@@ -24,6 +24,12 @@ const moment = z.string().max(64);
 const period = z
   .object({ start: z.string(), end: z.string() })
   .describe('RFC 3339, UTC; the end is exclusive');
+
+const asOfQuery = moment
+  .regex(/^\d{4}-/, 'must be a date or RFC 3339')
+  .optional()
+  .describe('the report as of this time, a date or RFC 3339: without what was ingested later');
+const asOfTime = z.string().optional().describe('RFC 3339, UTC; where the report is as of a time');
 
 const breakdownQuery = z.strictObject({
   since: moment
@@ -52,6 +58,7 @@ const breakdownQuery = z.strictObject({
     .max(LONGEST_PAGE)
     .default(PAGE)
     .describe('rows of a page; the totals are of all rows'),
+  as_of: asOfQuery,
   cursor: z.string().max(MAX_CURSOR).optional().describe('next_cursor of the page before'),
   tenant_id: tenantParameter,
 });
@@ -74,6 +81,7 @@ const row = z
 
 const breakdown = z.object({
   period,
+  as_of: asOfTime,
   breakdown: z.array(row).describe('largest first; hours, days and months in time order'),
   total_events: count64,
   total_bytes: count64,
@@ -85,6 +93,7 @@ const summary = z.object({
   tenant_id: z.string(),
   month: z.string(),
   period,
+  as_of: asOfTime,
   total_events: count64,
   total_bytes: count64,
   millions_of_events: z.number(),
@@ -127,26 +136,35 @@ export function usageRoutes(
       },
     },
     async (request, reply) => {
-      const { since, until, limit, cursor, tenant_id } = request.query;
+      const { since, until, limit, cursor, as_of, tenant_id } = request.query;
       const groupBy = parseGrouping(request.query.group_by, GROUPINGS, 'group_by');
       const byTenant = groupBy === 'tenant_id';
       if (byTenant && !may(principalOf(request), 'name a tenant')) throw forbidden('name a tenant');
       const tenant = byTenant && tenant_id === undefined ? null : tenantOf(request, tenant_id);
-      const query = [tenant, groupBy, since, until ?? null];
+      const query = [tenant, groupBy, since, until ?? null, as_of ?? null];
       const from = cursor === undefined ? undefined : await cursors.open(cursor, query);
+      const asOf = parseAsOf(as_of, now(), 'as_of');
       const found = await usage(store, {
         tenantId: tenant,
-        period: from?.period ?? parsePeriod(since, until, now(), { since: 'since', until: 'until' }),
+        period: from?.period ?? parsePeriod(since, until, asOf ?? now(), { since: 'since', until: 'until' }),
         groupBy,
         limit,
+        asOf,
         ...(from ? { after: from.after } : {}),
       });
       const next = found.next && (await cursors.seal(query, found.period, found.next));
       reply.header('vary', 'accept');
       if (next) reply.header('link', `<${nextPage(request.query, next)}>; rel="next"`);
       if (prefersCsv(request.headers.accept)) return reply.type('text/csv; charset=utf-8').send(csvOf(found));
-      const { period, breakdown, total_events, total_bytes } = usageJson(found);
-      return { period, breakdown, total_events, total_bytes, ...(next ? { next_cursor: next } : {}) };
+      const { period, as_of: time, breakdown, total_events, total_bytes } = usageJson(found);
+      return {
+        period,
+        ...(time && { as_of: time }),
+        breakdown,
+        total_events,
+        total_bytes,
+        ...(next ? { next_cursor: next } : {}),
+      };
     },
   );
 
@@ -159,18 +177,21 @@ export function usageRoutes(
         summary: "A month's usage, quota and projection",
         querystring: z.strictObject({
           month: z.string().max(7).optional().describe('like 2026-11, UTC; default the current one'),
+          as_of: asOfQuery,
           tenant_id: tenantParameter,
         }),
         response: { 200: summary, ...failures },
       },
     },
     async (request) => {
-      const { month, tenant_id } = request.query;
+      const { month, as_of, tenant_id } = request.query;
       const moment = now();
+      const asOf = parseAsOf(as_of, moment, 'as_of');
       const found = await billing(store, {
         tenantId: tenantOf(request, tenant_id),
-        month: parseMonth(month, moment, 'month'),
+        month: parseMonth(month, asOf ?? moment, 'month'),
         now: moment,
+        asOf,
       });
       return summary.parse(billingJson(found));
     },

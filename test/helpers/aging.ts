@@ -1,0 +1,12 @@
+import type { Ask } from './engine.ts';
+
+/** Makes the events that are stored as if they had been ingested this many days before. */
+export async function age(sql: Ask, days: number): Promise<void> {
+  const change = async (table: string, ...columns: string[]) => {
+    const older = columns.map((column) => `${column} = ${column} - INTERVAL ${days} DAY`).join(', ');
+    await sql(`ALTER TABLE {{db}}.${table} UPDATE ${older} WHERE 1 SETTINGS mutations_sync = 2`);
+  };
+  await change('infrasage_raw_firehose', 'ingested_at');
+  await change('infrasage_usage_metering', 'ingested_at', 'ingested_from');
+  await change('infrasage_ingest_batches', 'received_at');
+}
