@@ -1,4 +1,4 @@
-import { appendFileSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, createReadStream, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -119,6 +119,19 @@ it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and go
   const verified = await box.run(['verify']);
   expect(verified.status).toBe(0);
   expect(await accounts(box.sql)).toMatchObject({ firehose: truth.accepted, letters: truth.rejected });
+});
+
+it('ends fine where it is interrupted when all of the input is in', async () => {
+  const path = box.file('last.ndjson', lines(event({ service_id: 'last' })));
+  const stdin = createReadStream(path);
+  // What the signal calls, at the moment of the end: a signal itself would come by chance before or after it.
+  stdin.once('end', () => process.listeners('SIGTERM').at(-1)?.('SIGTERM'));
+  const { status, stdout, stderr } = await box.run(['ingest'], { stdin });
+  expect({ status, stderr }).toEqual({
+    status: 0,
+    stderr: 'finishing the batches under way; once more ends at once\n',
+  });
+  expect(stdout).toMatch(/^1 line = 1 accepted/m);
 });
 
 /** Whether a process has begun: on the embedded engine it has the data directory, on a server it is known there. */

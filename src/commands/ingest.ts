@@ -106,12 +106,16 @@ export const configure: CommandModule['configure'] = (command, act) => {
       return context.say('finishing the batches under way; once more ends at once');
     });
     const { signal: stop } = interrupt;
+    let whole = false;
     const run = (store: Store) =>
       ingestSources(sources, settings, {
         store,
         now: context.io.now,
         stop,
         onProgress: progress.update,
+        onEnd: () => {
+          whole = true;
+        },
       });
     const { alerts } = options;
     let summary: IngestSummary;
@@ -128,7 +132,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
       interrupt.dispose();
     }
     await context.print(summaryReport(summary, options.dryRun));
-    const interrupted = stop.aborted && !options.follow;
+    // When everything is in, there is nothing left to go on with.
+    const interrupted = stop.aborted && !options.follow && !whole;
     if (alerts && !options.dryRun && !interrupted) await checkAfterIngest(context);
     if (interrupted) {
       throw new InfrasageError('interrupted', {

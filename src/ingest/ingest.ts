@@ -53,6 +53,8 @@ export interface IngestDeps {
   stop?: AbortSignal;
   /** Called after each batch, with the summary so far and the bytes of the input that it covers. */
   onProgress?: (summary: IngestSummary, bytesDone: number) => void;
+  /** Called where all of the input was read to its end: a stop that comes later cuts nothing short. */
+  onEnd?: () => void;
   /** Called with each batch of the input, known or new, before it is taken. */
   onBatch?: (batch: Pick<Batch, 'previousKey' | 'key' | 'firstLine' | 'sourceLines' | 'lines'>) => void;
   /**
@@ -85,10 +87,12 @@ export async function ingest(
 ): Promise<IngestSummary> {
   const run = new Run(options, deps);
   try {
+    let whole = true;
     for (const source of sources) {
-      if (deps.stop?.aborted) break;
-      await run.take(source);
+      whole = !deps.stop?.aborted && (await run.take(source));
+      if (!whole) break;
     }
+    if (whole) deps.onEnd?.();
     await run.settle();
   } catch (error) {
     await run.abandon();
@@ -139,8 +143,11 @@ class Run {
     this.#known = new KnownBatches(options.dryRun ? undefined : deps.store);
   }
 
-  /** Reads a source to its end; its last batches may still be under way. */
-  async take(source: Source): Promise<void> {
+  /**
+   * Reads a source; its last batches may still be under way.
+   * @returns whether it was read to its end, and not cut short by a stop
+   */
+  async take(source: Source): Promise<boolean> {
     const { stop } = this.#deps;
     const root = source.root ?? rootKey(this.#options);
     const { lookup } = this.#known;
@@ -150,13 +157,14 @@ class Run {
       ...(source.from && { from: source.from }),
     };
     for await (const batch of cutBatches(source.read(stop), root, options, lookup, this.#claimPlace)) {
-      if (stop?.aborted && (batch.unfinished || !(source.once || source.live))) return;
+      if (stop?.aborted && (batch.unfinished || !(source.once || source.live))) return false;
       this.#deps.onBatch?.(batch);
       await source.onTake?.(batch);
       if (batch.known?.committed) await this.#skip(batch);
       else await this.#start(source, batch);
       if (this.#failure !== undefined) throw this.#failure;
     }
+    return !stop?.aborted || (source.ended?.() ?? !source.live);
   }
 
   readonly #claimPlace: ClaimPlace = async (previousKey, head, lookedUp) => {

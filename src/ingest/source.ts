@@ -21,6 +21,8 @@ export interface Source {
   from?: InputStart;
   /** How it pauses, where it goes on until it is stopped: then all whole lines that were read are ingested, also of what can be read again. */
   live?: Pauses;
+  /** Of what ends where stop is given: whether it had come to its own end. */
+  ended?(): boolean;
   /** Waited for before a batch of it is taken. */
   onTake?(batch: TakenBatch): Promise<void>;
   /** The tenant that its lines are bound to; without it, or null, they are bound to none. */
@@ -37,7 +39,12 @@ const CHUNK = 1 << 20;
 
 /** Standard input. */
 export function stdinSource(stdin: Readable): Source {
-  return { name: '-', once: true, read: (stop) => readStream(stdin, 'standard input', stop) };
+  return {
+    name: '-',
+    once: true,
+    read: (stop) => readStream(stdin, 'standard input', stop),
+    ended: () => stdin.readableEnded,
+  };
 }
 
 /**
@@ -55,10 +62,16 @@ export function fileSource(path: string): Source {
   } catch (error) {
     throw readFailure(error, path);
   }
+  if (regular) return { name: path, once: false, read: () => readFile(path) };
+  let stream: Readable | undefined;
   return {
     name: path,
-    once: !regular,
-    read: (stop) => (regular ? readFile(path) : readStream(createReadStream(path), path, stop)),
+    once: true,
+    read: (stop) => {
+      stream = createReadStream(path);
+      return readStream(stream, path, stop);
+    },
+    ended: () => stream?.readableEnded ?? false,
   };
 }
 
