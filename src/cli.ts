@@ -1,5 +1,6 @@
 import { type Command, CommanderError } from 'commander';
 import type { Act, ActOptions, Handler } from './commands/command.ts';
+import { COMMANDS } from './commands/index.ts';
 import type { GlobalFlags } from './config.ts';
 import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
 import { type Io, processIo, write } from './io.ts';
@@ -29,7 +30,7 @@ export async function run(argv: readonly string[], io: Io = processIo()): Promis
   } catch (error) {
     // Help, version and wrong usage: commander has said all there is to say.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    await explainFailure(error, io, argv.includes('--debug'));
+    await explainFailure(error, io, { debug: argv.includes('--debug'), place: program.opts<GlobalFlags>() });
     return error instanceof InfrasageError ? error.exitStatus : EXIT.failure;
   }
 }
@@ -68,12 +69,18 @@ function nameOf(command: Command): string {
 }
 
 /** One line: what happened, what was kept, what to do next. The stack only where it was asked for. */
-async function explainFailure(error: unknown, io: Io, debug: boolean): Promise<void> {
+async function explainFailure(
+  error: unknown,
+  io: Io,
+  { debug, place }: { debug: boolean; place: GlobalFlags },
+): Promise<void> {
+  const { hintFor } = await import('./settings/place.ts');
+  const names = COMMANDS.map(({ name }) => name);
   const { Chalk } = await import('chalk');
   const chalk = new Chalk({ level: io.stderr.isTTY && !io.env.NO_COLOR ? 1 : 0 });
   const known = error instanceof InfrasageError;
   const parts = known
-    ? [error.message, error.kept, error.hint]
+    ? [error.message, error.kept, hintFor(error.hint, names, place)]
     : [
         `an unexpected error: ${error instanceof Error ? error.message : String(error)}`,
         '',

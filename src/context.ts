@@ -8,6 +8,7 @@ import { message } from './render/message.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
 import { readSettings, type Settings, settingsOf } from './settings/layers.ts';
+import { commandLine } from './settings/place.ts';
 import type { ClusterWish } from './store/server/nodes.ts';
 import type { SharedStore } from './store/socket-server.ts';
 import type { Store } from './store/store.ts';
@@ -269,6 +270,15 @@ export class Context {
       import('./alerts/channels/settings.ts'),
     ]);
     return { now: this.io.now, channels: channels(channelSettings(this.io.env)), random: Math.random };
+  }
+
+  /**
+   * A command line for the person to run next, `dlq list`: on the data that this one works on.
+   * @param options.tenant whether it is about this run's tenant alone
+   */
+  commandLine(words: string, { tenant = true }: { tenant?: boolean } = {}): string {
+    const { tenant: own, ...place } = this.flags;
+    return commandLine(words, tenant ? this.flags : place);
   }
 
   /** Prints a result on standard output in the format asked for. */

@@ -126,8 +126,9 @@ describe('settings', () => {
     file('infrasage.config.yaml', lines.join(''));
     const all = await inForce();
     for (const [i, { name, flag }] of allSettings().entries()) {
-      const source = flag === '--data-dir' || flag === '--format' ? flag : `infrasage.config.yaml:${i + 1}`;
-      // --json is a flag too.
+      // --json is a flag too, and the environment names the data directory.
+      const above: Record<string, string> = { '--data-dir': 'INFRASAGE_DATA_DIR', '--format': '--format' };
+      const source = above[flag ?? ''] ?? `infrasage.config.yaml:${i + 1}`;
       expect(all.get(name)).toMatchObject({ source });
     }
   });

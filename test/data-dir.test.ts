@@ -299,7 +299,16 @@ describe('the data directory', () => {
       const init = await box.run(['init', '--json'], { dataDir: false, env });
       expect(JSON.parse(init.stdout)).toMatchObject({ data_dir: named, database: 'other' });
 
-      const flags = ['--database', 'third', 'ingest', '--tenant', 'acme-corp', '--json'];
+      const flags = [
+        '--data-dir',
+        box.dataDir,
+        '--database',
+        'third',
+        'ingest',
+        '--tenant',
+        'acme-corp',
+        '--json',
+      ];
       const ingest = await box.run(flags, { env, stdin: lines(event({ tenant_id: undefined })) });
       expect(ingest).toMatchObject({ status: 0, stderr: '' });
       expect(existsSync(box.dataDir)).toBe(true);

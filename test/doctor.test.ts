@@ -47,7 +47,7 @@ describe('doctor on a data directory', () => {
       expect(check('schema')?.summary).toBe('up to date');
       const { stdout } = await box.run(['doctor', '--settings']);
       expect(stdout).toContain('Nothing is wrong.');
-      expect(stdout).toContain(`data_dir = ${box.dataDir}   (--data-dir)`);
+      expect(stdout).toContain(`data_dir = ${box.dataDir}   (INFRASAGE_DATA_DIR)`);
       expect(stdout).toContain('database = infrasage   (default)');
     }));
 

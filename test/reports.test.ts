@@ -806,6 +806,11 @@ describe('reports on the present', () => {
     const { stdout } = await box.run(['billing', '--month']);
     expect(stdout).toMatch(/^Bill of all tenants, \d{4}-\d\d \(UTC\), still open\n/);
     expect(stdout).toMatch(/Projected for the whole month at this pace: [\d,]+ events\n/);
+    const ahead = await box.run(['billing', '--month', '2100-01']);
+    expect(ahead.stdout).toMatch(
+      /^Bill of all tenants, 2100-01 \(UTC\), not begun yet\n\nNo events in this month\.\n/,
+    );
+    expect(ahead.stdout).not.toContain('Projected');
   });
 
   test('the SQL of the documentation, in a plain session, gives the same figures', async () => {

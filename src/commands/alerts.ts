@@ -95,7 +95,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       data: { alerts: all.map(alertJson) },
       rows: all.map(alertJson),
       columns: all.some(({ kind }) => kind === 'silence') ? [...COLUMNS, ...SILENCE_COLUMNS] : COLUMNS,
-      ...(all.length === 0 ? { notes: ['No alert is stored: infrasage alerts add 80'] } : {}),
+      ...(all.length === 0 ? { notes: [`No alert is stored: ${context.commandLine('alerts add 80')}`] } : {}),
     });
   });
   const remove = command

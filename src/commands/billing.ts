@@ -68,7 +68,8 @@ async function billingCharts(
 function billingReport(found: Billing, now: Date): Report {
   const { tenantId, month, tenants, total } = found;
   const several = tenants.length > 1;
-  const open = now < month.period.end;
+  const ahead = now < month.period.start;
+  const open = !ahead && now < month.period.end;
   const rows = tenants.flatMap((tenant) =>
     tenant.by_type.map((type) => ({ tenant_id: tenant.tenant_id, ...type })),
   );
@@ -90,7 +91,7 @@ function billingReport(found: Billing, now: Date): Report {
       { key: 'events', title: 'Events', kind: 'count' },
       { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
     ],
-    title: `Bill of ${tenantId ?? (several ? 'all tenants' : (only?.tenant_id ?? 'all tenants'))}, ${month.name} (UTC)${open ? ', still open' : ''}${asOfWords(found.asOf)}`,
+    title: `Bill of ${tenantId ?? (several ? 'all tenants' : (only?.tenant_id ?? 'all tenants'))}, ${month.name} (UTC)${ahead ? ', not begun yet' : open ? ', still open' : ''}${asOfWords(found.asOf)}`,
     notes: total.total_events === 0n ? ['No events in this month.', ...notes.slice(2)] : notes,
   };
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import type { Context } from '../context.ts';
 import {
   type BillChange,
   planReplay,
@@ -100,7 +101,7 @@ export function configure(command: Command, act: Act): void {
       progress.stop();
       interrupt.dispose();
     }
-    await context.print(resultReport(result, before));
+    await context.print(resultReport(result, context, before));
     if (options.alerts && result.accepted > 0n && !interrupt.signal.aborted) await checkAfterIngest(context);
     if (interrupt.signal.aborted) {
       throw new InfrasageError('interrupted', {
@@ -196,7 +197,7 @@ function planReport(plan: ReplayPlan, before: bigint): Report {
   };
 }
 
-function resultReport(result: ReplayResult, before: bigint): Report {
+function resultReport(result: ReplayResult, context: Context, before: bigint): Report {
   const { plan, accepted, rejected, bytesReceived, bytesIngested } = result;
   const rows = result.bill.map((change: BilledChange) => ({
     ...billCells(change),
@@ -228,7 +229,7 @@ function resultReport(result: ReplayResult, before: bigint): Report {
       ...(accepted > 0n
         ? [
             `${formatBytes(bytesReceived)} sent, ${formatBytes(bytesIngested)} stored.`,
-            'See what was replayed: infrasage dlq list --state replayed',
+            `See what was replayed: ${context.commandLine('dlq list --state replayed')}`,
           ]
         : []),
       ...(rejected > 0n

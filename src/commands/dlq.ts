@@ -1,3 +1,4 @@
+import type { Context } from '../context.ts';
 import { explain, tooLong, type Violation } from '../ingest/contract.ts';
 import { isoTime } from '../period.ts';
 import { jsonText } from '../render/json.ts';
@@ -50,7 +51,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const filter = { ...letterFilter(context, options), state: parseState(state) };
       const rows = parseLimit(limit);
       const store = await context.store();
-      const { report, shown, total } = await (each ? eachLetter : byCause)(store, filter, rows);
+      const { report, shown, total } = await (each ? eachLetter : byCause)(context, store, filter, rows);
       if (total > shown && context.config.format !== 'table') {
         await context.say(
           `${shown} of ${total} ${each ? 'dead letters' : 'groups'}; raise --limit to see them all`,
@@ -68,7 +69,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     if (!found) {
       throw noLetter([id]);
     }
-    return context.print(letterReport(found));
+    return context.print(letterReport(found, context));
   });
   exporting.configure(command, act);
   replaying.configure(command, act);
@@ -81,7 +82,12 @@ interface Listing {
   total: bigint;
 }
 
-async function byCause(store: Store, filter: LetterFilter, limit: number): Promise<Listing> {
+async function byCause(
+  context: Context,
+  store: Store,
+  filter: LetterFilter,
+  limit: number,
+): Promise<Listing> {
   const { groups, groupCount, total } = await groupLetters(store, filter, limit);
   const shown = BigInt(groups.length);
   const rows = groups.map(groupCells);
@@ -98,13 +104,19 @@ async function byCause(store: Store, filter: LetterFilter, limit: number): Promi
             groupCount > shown
               ? `${plural(total, 'dead letter')}, ${formatCount(shown)} of ${formatCount(groupCount)} groups of them; --limit shows more.`
               : plural(total, 'dead letter'),
-            'One in full: infrasage dlq show EXAMPLE. All of a cause: infrasage dlq list --each --error CODE',
+            `One in full: ${context.commandLine('dlq show EXAMPLE', { tenant: false })}`,
+            `All of a cause: ${context.commandLine('dlq list --each --error CODE')}`,
           ],
   };
   return { report, shown, total: groupCount };
 }
 
-async function eachLetter(store: Store, filter: LetterFilter, limit: number): Promise<Listing> {
+async function eachLetter(
+  context: Context,
+  store: Store,
+  filter: LetterFilter,
+  limit: number,
+): Promise<Listing> {
   const { letters, total } = await listLetters(store, filter, limit);
   const shown = BigInt(letters.length);
   const rows = letters.map(letterCells);
@@ -119,7 +131,7 @@ async function eachLetter(store: Store, filter: LetterFilter, limit: number): Pr
             total > shown
               ? `${formatCount(shown)} of ${plural(total, 'dead letter')}; --limit shows more.`
               : plural(total, 'dead letter'),
-            'Why one was rejected, in full: infrasage dlq show ID',
+            `Why one was rejected, in full: ${context.commandLine('dlq show ID', { tenant: false })}`,
           ],
   };
   return { report, shown, total };
@@ -184,7 +196,7 @@ const VIOLATION_COLUMNS: readonly Column[] = [
   { key: 'expected', title: 'Expected', kind: 'text' },
 ];
 
-function letterReport({ letter, origin, replayed, replayOf }: FoundLetter): Report {
+function letterReport({ letter, origin, replayed, replayOf }: FoundLetter, context: Context): Report {
   const contract = contractOf(origin, letter.receivedAt);
   // A line that was cut cannot be judged again: what it was rejected for is known.
   const cut = origin.sentBytes > letter.raw.length;
@@ -222,7 +234,7 @@ function letterReport({ letter, origin, replayed, replayOf }: FoundLetter): Repo
       ...(letter.tenantId ? [`Tenant: ${letter.tenantId}`] : []),
       `As sent (${plural(origin.sentBytes, 'byte')}${cut ? `, the first ${formatCount(letter.raw.length)} were kept` : ''}): ${excerpt(letter.raw.toString(), 2000)}`,
       ...(replayOf ? [`It is ${replayOf}, replayed and rejected again.`] : []),
-      ...(replayed ? [replayedWords(replayed)] : []),
+      ...(replayed ? [replayedWords(replayed, context)] : []),
       ...(cut ? ['It cannot be replayed: not all of it was kept.'] : []),
     ],
   };
@@ -251,10 +263,11 @@ function replayedJson({ at, changes, batchId, event, rejectedAs }: Replayed) {
   };
 }
 
-function replayedWords({ at, changes, event, rejectedAs }: Replayed): string {
+function replayedWords({ at, changes, event, rejectedAs }: Replayed, context: Context): string {
   const fields = Object.entries(changes).map(([field, value]) => `${field}=${jsonText(value)}`);
   const how = `Replayed ${isoTime(at)}${fields.length > 0 ? ` with ${fields.join(', ')}` : ''}`;
-  if (!event) return `${how}, and rejected again: infrasage dlq show ${rejectedAs}`;
+  if (!event)
+    return `${how}, and rejected again: ${context.commandLine(`dlq show ${rejectedAs}`, { tenant: false })}`;
   return `${how}: it is the ${event.eventType} of ${event.serviceId} of ${event.tenantId} at ${isoTime(event.timestamp)}, ${plural(event.bytes, 'byte')}`;
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Context } from '../context.ts';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
 import { BATCH_BYTES, type IngestSummary, ingest as ingestSources } from '../ingest/ingest.ts';
@@ -131,7 +132,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       progress.stop();
       interrupt.dispose();
     }
-    await context.print(summaryReport(summary, options.dryRun));
+    await context.print(summaryReport(summary, context, options.dryRun));
     // When everything is in, there is nothing left to go on with.
     const interrupted = stop.aborted && !options.follow && !whole;
     if (alerts && !options.dryRun && !interrupted) await checkAfterIngest(context);
@@ -171,7 +172,7 @@ function flushInterval(text: string | undefined): number {
   return ms;
 }
 
-function summaryReport(summary: IngestSummary, dryRun: boolean): Report {
+function summaryReport(summary: IngestSummary, context: Context, dryRun: boolean): Report {
   const { lines, accepted, rejected, skipped, bytes_received, bytes_ingested, errors, elapsed_ms } = summary;
   const seconds = elapsed_ms / 1000;
   const rate = seconds > 0 ? `, ${formatCount(Math.round(Number(lines) / seconds))} lines/s` : '';
@@ -184,7 +185,7 @@ function summaryReport(summary: IngestSummary, dryRun: boolean): Report {
   if (lines === 0n) notes.push('there were no events in the input');
   if (skipped > 0n)
     notes.push(`${plural(skipped, 'line')} already ingested before; --allow-duplicates ingests them again`);
-  if (rejected > 0n && !dryRun) notes.push(...rejectedNotes(Object.keys(errors)));
+  if (rejected > 0n && !dryRun) notes.push(...rejectedNotes(context, Object.keys(errors)));
   return {
     data: summary,
     rows: Object.entries(errors).map(([error, count]) => ({ error, lines: count })),
@@ -197,9 +198,11 @@ function summaryReport(summary: IngestSummary, dryRun: boolean): Report {
 }
 
 /** The command that shows the rejected lines, and the one for their first reason where there are several. */
-function rejectedNotes([first, second]: readonly string[]): string[] {
+function rejectedNotes(context: Context, [first, second]: readonly string[]): string[] {
+  // Not of the run's tenant alone: of many rejected lines it is not known.
+  const line = (words: string) => context.commandLine(words, { tenant: false });
   return [
-    'see the rejected lines: infrasage dlq list',
-    ...(second === undefined ? [] : [`only the most frequent: infrasage dlq list --error ${first}`]),
+    `see the rejected lines: ${line('dlq list')}`,
+    ...(second === undefined ? [] : [`only the most frequent: ${line(`dlq list --error ${first}`)}`]),
   ];
 }

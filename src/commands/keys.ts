@@ -50,7 +50,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       data: { keys: all.map(keyJson) },
       rows: all.map(keyJson),
       columns: COLUMNS,
-      ...(all.length === 0 ? { notes: ['There is no key: infrasage keys create --tenant ID'] } : {}),
+      ...(all.length === 0
+        ? { notes: [`There is no key: ${context.commandLine('keys create --tenant ID')}`] }
+        : {}),
     });
   });
   const revoke = command

@@ -60,7 +60,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       data: { quotas: rows },
       rows,
       columns: COLUMNS,
-      ...(rows.length === 0 ? { notes: ['No quota is set: infrasage quota set 100M'] } : {}),
+      ...(rows.length === 0 ? { notes: [`No quota is set: ${context.commandLine('quota set 100M')}`] } : {}),
     });
   });
   const unset = command

@@ -29,7 +29,9 @@ import { onInterrupt } from './interrupt.ts';
 import { type FullScreen, fullScreen } from './terminal.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
-const KEYS = 'q quit   e by events   b by bytes   n by name   p pause   space now';
+const KEYS = 'q quit   e by events   b by bytes   n by name';
+const RUNNING = `${KEYS}   p pause   space now`;
+const PAUSED = `paused   ${KEYS}   p go on   space now`;
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
@@ -95,7 +97,7 @@ async function watch(context: Context, { interval, order: first }: { interval: n
     if (!screen) return;
     const words = {
       order,
-      foot: paused ? `paused   ${KEYS}` : KEYS,
+      foot: paused ? PAUSED : RUNNING,
       ...(warning !== undefined && { warning }),
     };
     const shown = found ? screenOf(found, words) : waiting(words);

@@ -35,7 +35,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     // People see both tables; other formats are one document, which has the repairs in it.
     if (options.repair && context.config.format === 'table')
       await context.print(repairReport(repairs, false));
-    await context.print(verificationReport(found, repairs));
+    await context.print(verificationReport(context, found, repairs));
     return found.checks.some((check) => check.differences > 0n) ? EXIT.finding : EXIT.ok;
   });
 };
@@ -52,6 +52,7 @@ async function watched(context: Context, store: Store): Promise<Verification> {
 }
 
 function verificationReport(
+  context: Context,
   { checks, differences, foreignRows, pendingBatches, keptSince }: Verification,
   repairs: readonly Repair[],
 ): Report {
@@ -70,7 +71,7 @@ function verificationReport(
       ? [`${plural(foreignRows, 'row')} in the firehose were written by others, and are metered.`]
       : []),
     ...(pendingBatches > 0n
-      ? [`${plural(pendingBatches, 'batch', 'batches')} pending: infrasage recover`]
+      ? [`${plural(pendingBatches, 'batch', 'batches')} pending: ${context.commandLine('recover')}`]
       : []),
     ...(keptSince
       ? [`What was ingested before ${isoTime(keptSince)} is past its raw retention, and was not compared.`]
@@ -105,7 +106,7 @@ function verificationReport(
     notes: [
       ...(differences.some((difference) => difference.check === 'metering')
         ? [
-            'To make the metering anew from the firehose: infrasage verify --repair --dry-run, then without --dry-run',
+            `To make the metering anew from the firehose, first with --dry-run: ${context.commandLine('verify --repair')}`,
           ]
         : []),
       ...notes,

@@ -7,6 +7,8 @@ export function createLogger(out: Writable, level: string): Logger {
     {
       level,
       base: null,
+      // Words, which people and collectors read alike; pino's numbers are its own.
+      formatters: { level: (label) => ({ level: label }) },
       timestamp: stdTimeFunctions.isoTime,
       redact: ['headers', 'req.headers', 'err.headers'].flatMap((headers) => [
         `${headers}.authorization`,

@@ -20,7 +20,7 @@ export interface RunOptions {
   stdin?: Stdin;
   /** Added to a clean environment: PATH, HOME, TMPDIR and NO_COLOR. undefined removes a variable. */
   env?: Record<string, string | undefined>;
-  /** Whether --data-dir of the sandbox goes first; default true. */
+  /** Whether its data directory is named in the environment; default true. */
   dataDir?: boolean;
   /** Whether the reader of its standard output goes away at once. */
   closeStdout?: boolean;
@@ -94,11 +94,11 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
   ready.catch(() => {});
   const alive = new Set<ChildProcess>();
 
-  const withDataDirectory = (args: readonly string[], options: RunOptions) =>
-    options.dataDir === false ? args : ['--data-dir', dataDir, ...args];
-  const environmentOf = ({ env }: RunOptions) => environment(folder, tmp, { ...engine.env, ...env });
+  // Not as a flag: hints would repeat it, and not be what the documentation shows.
+  const environmentOf = ({ env, dataDir: named = true }: RunOptions) =>
+    environment(folder, tmp, { ...engine.env, ...(named && { INFRASAGE_DATA_DIR: dataDir }), ...env });
   const launch = (args: readonly string[], stdio: 'ignore' | 'pipe' | number, options: RunOptions) => {
-    const child = spawn(process.execPath, [BIN, ...withDataDirectory(args, options)], {
+    const child = spawn(process.execPath, [BIN, ...args], {
       cwd: folder,
       env: environmentOf(options),
       stdio: [stdio, 'pipe', 'pipe'],
@@ -123,7 +123,7 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
       const { stdin, closeStdout = false } = options;
       if (closeStdout || isFile(stdin)) return box.apart(args, options);
       await ready;
-      return runInside(withDataDirectory(args, options), {
+      return runInside(args, {
         cwd: folder,
         env: environmentOf(options),
         stdin: stdin instanceof Readable ? stdin : pipeOf(stdin ?? ''),

@@ -36,14 +36,17 @@ export function onTerminal(
   }: { columns?: number; rows?: number; env?: Record<string, string> } = {},
 ): OnTerminal {
   const terminal = new xterm.Terminal({ cols: columns, rows, allowProposedApi: true });
-  const child = spawn(
-    'python3',
-    [HELPER, String(columns), String(rows), process.execPath, BIN, '--data-dir', box.dataDir, ...args],
-    {
-      cwd: box.folder,
-      env: { PATH: process.env.PATH, HOME: box.folder, TERM: 'xterm-256color', LANG: 'C.UTF-8', ...env },
+  const child = spawn('python3', [HELPER, String(columns), String(rows), process.execPath, BIN, ...args], {
+    cwd: box.folder,
+    env: {
+      PATH: process.env.PATH,
+      HOME: box.folder,
+      TERM: 'xterm-256color',
+      LANG: 'C.UTF-8',
+      INFRASAGE_DATA_DIR: box.dataDir,
+      ...env,
     },
-  );
+  });
   let written = '';
   let changed = () => {};
   child.stdout.on('data', (chunk: Buffer) => {

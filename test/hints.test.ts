@@ -1,0 +1,54 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { commandLine, hintFor } from '../src/settings/place.ts';
+import { withDataDir } from './helpers/cli.ts';
+import { event, lines } from './helpers/events.ts';
+
+describe('a command line that is named as the next one', () => {
+  it.each([
+    [{}, 'infrasage dlq list'],
+    [{ dataDir: '/data/a-b' }, 'infrasage dlq list --data-dir /data/a-b'],
+    [
+      { dataDir: "it's here", database: 'm', tenant: '$(id)' },
+      `infrasage dlq list --data-dir 'it'\\''s here' --database m --tenant '$(id)'`,
+    ],
+    [{ clickhouse: 'http://meter:geheim@db:8123' }, 'infrasage dlq list --clickhouse http://meter@db:8123/'],
+    [{ clickhouse: 'geheim@' }, `infrasage dlq list --clickhouse '<url>'`],
+  ])('repeats %j', (place, line) => {
+    expect(commandLine('dlq list', place)).toBe(line);
+  });
+
+  it('names a tenant once', () => {
+    expect(commandLine('keys create --tenant ID', { tenant: 'acme' })).toBe(
+      'infrasage keys create --tenant ID',
+    );
+  });
+
+  it('in a hint, wherever a command is named', () => {
+    const hint = 'infrasage init makes it; see infrasage dlq list, or another infrasage process';
+    expect(hintFor(hint, ['init', 'dlq'], { dataDir: 'x' })).toBe(
+      'infrasage --data-dir x init makes it; see infrasage --data-dir x dlq list, or another infrasage process',
+    );
+    expect(hintFor(hint, ['init', 'dlq'], {})).toBe(hint);
+  });
+
+  it('can be pasted as it is printed, by a summary and by a failure', () =>
+    withDataDir(async (box) => {
+      const dataDir = join(mkdtempSync(join(box.folder, 'it is ')), "o'data");
+      const flags = ['--data-dir', dataDir];
+      const options = { dataDir: false };
+      const stdin = lines(event({ service_id: undefined }));
+      const { stdout } = await box.run([...flags, 'ingest'], { ...options, stdin });
+      const [, line = ''] = /see the rejected lines: (.*)/.exec(stdout) ?? [];
+      const words = [...line.matchAll(/'((?:[^']|'\\'')*)'|(\S+)/g)].map(
+        ([, quoted, plain]) => quoted?.replaceAll(`'\\''`, "'") ?? plain ?? '',
+      );
+      expect(words[0]).toBe('infrasage');
+      const listed = await box.run(words.slice(1), options);
+      expect(listed.stdout).toMatch(/^missing_service_id /m);
+      const failed = await box.run([...flags, 'dlq', 'show', 'none'], options);
+      expect(failed.stderr).toContain(`see infrasage --data-dir '${dataDir.replace("'", `'\\''`)}' dlq list`);
+      rmSync(dataDir, { recursive: true });
+    }));
+});
