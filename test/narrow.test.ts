@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import type { Command } from 'commander';
 import stringWidth from 'string-width';
@@ -13,6 +14,8 @@ const TENANT = `tenant-${'x'.repeat(121)}`;
 const WIDE = '大家'.repeat(20);
 const SERVICE = `service ${'very long '.repeat(24)}`.trim();
 const NAME = `${'a-very-long-name-of-a-file-'.repeat(6)}.ndjson`;
+
+const PLAN = fileURLToPath(new URL('../examples/plan.yaml', import.meta.url));
 
 /** Names as long as they may be, and lines that break every kind of rule. */
 function input(): string {
@@ -67,6 +70,12 @@ const LINES: readonly string[][] = [
   ['services'],
   ['billing', '--month'],
   ['billing', '--month', '--chart'],
+  ['plans', 'apply', PLAN],
+  ['plans', 'list'],
+  ['plans', 'show', 'standard'],
+  ['plans', 'assign', 'standard', '--tenant', TENANT],
+  ['billing', '--month'],
+  ['plans', 'unassign', '--tenant', TENANT],
   ['tenants'],
   ['report', '--month', '--html', 'report.html'],
   ['top', '--once'],
@@ -78,6 +87,7 @@ const LINES: readonly string[][] = [
   ['dlq', 'replay', '--error', 'missing_service_id', '--set', `service_id=${SERVICE}`],
   ['dlq', 'show', 'LETTER'],
   ['dlq', 'purge', '--older-than', '2100-01-01', '--dry-run'],
+  ['export', 'usage', '--since', '24h', '--to', 'usage.csv'],
   ['sql', 'SELECT * FROM infrasage_raw_firehose LIMIT 2'],
   ['sql', 'SELECT tenant_id, count() FROM infrasage_raw_firehose GROUP BY 1'],
   ['sql', 'SELECT extra FROM infrasage_raw_firehose LIMIT 1'],
