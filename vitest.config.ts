@@ -8,6 +8,7 @@ const ON_BOTH = [
     'again',
     'alerts',
     'api',
+    'billing',
     'as-of',
     'attributes',
     'cli',

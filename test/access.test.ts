@@ -67,6 +67,7 @@ const ROUTES: Record<string, Case> = {
   },
   'GET /api/v1/dlq/summary': { roles: READERS, ofTenant: true },
   'GET /api/v1/usage/summary': { roles: READERS, ofTenant: true, query: 'month=2024-03' },
+  'GET /api/v1/billing': { roles: READERS, ofTenant: true, query: 'month=2024-03' },
   'GET /api/v1/usage/alerts': { roles: READERS, ofTenant: true },
   'POST /api/v1/usage/alerts': {
     roles: SETTERS,

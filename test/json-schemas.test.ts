@@ -71,6 +71,11 @@ describe('what is printed with --json', () => {
     await printed('plans assign standard', { words: 'plans assign' });
     await printed('plans list', { words: 'plans list' });
     await printed('plans show standard', { words: 'plans show' });
+    await printed('billing --month');
+    await printed('billing --month --tenant acme-corp');
+    box.file('full.yaml', readFileSync(new URL('../examples/plan.yaml', import.meta.url)));
+    await printed('billing --month --plan full.yaml');
+    await printed('billing backtest --plan plan.yaml --months 1', { words: 'billing backtest' });
     await printed('plans unassign', { words: 'plans unassign' });
     await printed('report --month --html page.html');
     await printed('export usage --to usage.csv', { words: 'export' });

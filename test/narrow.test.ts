@@ -75,6 +75,7 @@ const LINES: readonly string[][] = [
   ['plans', 'show', 'standard'],
   ['plans', 'assign', 'standard', '--tenant', TENANT],
   ['billing', '--month'],
+  ['billing', 'backtest', '--plan', PLAN],
   ['plans', 'unassign', '--tenant', TENANT],
   ['tenants'],
   ['report', '--month', '--html', 'report.html'],

@@ -73,6 +73,71 @@ const tenantMonth = {
     o({ threshold_percent: z.number(), dimension: z.enum(['events', 'bytes']), reached: z.boolean() }),
   ),
 };
+const amount = z.string().describe('exact, with the digits of the currency: "12.30"');
+const invoice = o({
+  tenant_id: z.string(),
+  month: z.string(),
+  period,
+  plan: o({ name: z.string(), version: maybe(count).describe('null where it is only tried: --plan') }),
+  currency: z.string().describe('ISO 4217'),
+  lines: z.array(
+    o({
+      line_id: z.string().describe('once on an invoice, the same every month'),
+      charge_id: maybe(z.string()),
+      kind: z.enum(['base_fee', 'usage', 'included', 'minimum']),
+      dimension: maybe(z.enum(['events', 'bytes_ingested', 'bytes_received'])),
+      event_types: maybe(z.array(z.string())).describe('null: all'),
+      model: maybe(z.enum(['flat', 'graduated', 'volume', 'package'])),
+      quantity: maybe(count),
+      packages: maybe(count),
+      tier: maybe(o({ number: count, from: count, up_to: maybe(count) })),
+      per: maybe(count).describe('events or bytes that the unit price is for'),
+      unit_price: maybe(z.string()).describe('exact'),
+      amount,
+      description: z.string(),
+    }),
+  ),
+  subtotal: amount,
+  adjustments: z.array(
+    o({
+      month: z.string().describe('that it is for'),
+      quantities: z.array(
+        o({ event_type: z.string(), events: z.int(), bytes_ingested: z.int(), bytes_received: z.int() }),
+      ),
+      amount,
+    }),
+  ),
+  total: amount,
+  open: z.boolean().describe('whether the month is not over'),
+  projected: maybe(o({ method: z.literal('linear'), total: amount })).describe(
+    'null where the month is over',
+  ),
+});
+const change = {
+  old: amount,
+  new: amount,
+  difference: amount,
+  change_percent: maybe(z.string()).describe('null where nothing became something'),
+};
+const backtest = o({
+  plan: z.string(),
+  currency: z.string(),
+  months: z.array(z.string()).describe('oldest first'),
+  tenants: z.array(o({ tenant_id: z.string(), months: count.describe('compared'), ...change })),
+  total: o(change),
+  quantiles: maybe(
+    o(
+      Object.fromEntries(
+        ['min', 'p10', 'p25', 'median', 'p75', 'p90', 'max'].map((name) => [name, z.string()]),
+      ),
+    ),
+  ).describe('of the change of tenants, per cent'),
+  buckets: z.array(o({ from_percent: maybe(z.int()), to_percent: maybe(z.int()), tenants: count })),
+  skipped: o({ no_plan: count, other_currency: count }).describe('months of tenants that are not compared'),
+  max_change_percent: maybe(z.string()),
+  over: z.array(z.string()).describe('tenants that change by more'),
+});
+
 const billing = o({
   ...month,
   tenant_id: maybe(z.string()).describe('null for all tenants'),
@@ -84,6 +149,7 @@ const billing = o({
   quota_bytes: tenantMonth.quota_bytes.optional(),
   thresholds: tenantMonth.thresholds.optional(),
   by_tenant: z.array(o(tenantMonth)).optional().describe('of all tenants'),
+  invoices: z.array(invoice).optional().describe('of tenants with a price plan, where there are any'),
 });
 
 const stored = {
@@ -243,6 +309,7 @@ export const SHAPES = {
   usage,
   services: usage,
   billing,
+  'billing backtest': backtest,
   report,
   export: exported,
   top,

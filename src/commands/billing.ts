@@ -1,20 +1,25 @@
 import type { Dimension } from '../alerts/evaluate.ts';
+import { billJson, type Invoice, invoices } from '../billing/invoice.ts';
 import { usageError } from '../errors.ts';
 import { parseAsOf, parseMonth } from '../period.ts';
 import type { Chart, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
-import { type Billing, billing, billingJson } from '../reports/billing.ts';
+import { type Billing, billing } from '../reports/billing.ts';
 import { usageSeries } from '../reports/series.ts';
 import type { Store } from '../store/store.ts';
 import { asOfOption, asOfWords } from './as-of.ts';
+import { configure as configureBacktest } from './billing-backtest.ts';
+import { invoiceLines } from './billing-invoice.ts';
 import { chartMeasure, chartOption, limitsChart, monthChart, typesChart } from './charts.ts';
 import { type CommandModule, examples, refuseExcess } from './command.ts';
 import { alertLines } from './limits.ts';
+import { readPlanFile } from './plan-file.ts';
 import { sayIfUnknown } from './unknown-tenant.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   command
     .option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one')
+    .option('--plan <file>', 'bill by the price plan of this file (YAML), without storing it')
     .addOption(asOfOption())
     .addOption(chartOption());
   const refuse = refuseExcess(command, ([word = '']) =>
@@ -24,25 +29,34 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage billing --month',
     'infrasage billing --month 2026-10 --tenant acme-corp',
     'infrasage billing --month 2026-10 --as-of 2026-11-02',
+    'infrasage billing --month 2026-10 --plan plan.yaml',
     'infrasage billing --month --chart',
     'infrasage billing --month --format csv',
+    'infrasage billing backtest --plan new.yaml --months 12 --max-change 10',
   ]);
-  act<{ month?: string | true; chart?: string | true; asOf?: string }>(command, async (context, options) => {
-    refuse();
-    if (options.month === undefined)
-      throw usageError('billing needs the month', 'infrasage billing --month, or --month 2026-10');
-    const asOf = parseAsOf(options.asOf, context.now);
-    const now = asOf ?? context.now;
-    const month = parseMonth(options.month === true ? undefined : options.month, now);
-    const measure = chartMeasure(options.chart, context);
-    const store = await context.store();
-    const tenantId = context.config.tenant ?? null;
-    const found = await billing(store, { tenantId, month, now, asOf });
-    const report = billingReport(found, now);
-    if (measure) report.charts = await billingCharts(store, { found, now, measure });
-    await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
-    return context.print(report);
-  });
+  configureBacktest(command, act);
+  act<{ month?: string | true; chart?: string | true; asOf?: string; plan?: string }>(
+    command,
+    async (context, options) => {
+      refuse();
+      if (options.month === undefined)
+        throw usageError('billing needs the month', 'infrasage billing --month, or --month 2026-10');
+      const asOf = parseAsOf(options.asOf, context.now);
+      const now = asOf ?? context.now;
+      const month = parseMonth(options.month === true ? undefined : options.month, now);
+      const measure = chartMeasure(options.chart, context);
+      const tried = options.plan === undefined ? undefined : await readPlanFile(options.plan);
+      const store = await context.store();
+      const tenantId = context.config.tenant ?? null;
+      const found = await billing(store, { tenantId, month, now, asOf });
+      const { figures } = found;
+      const made = await invoices(store, { tenantId, month, now, asOf, figures, plan: tried?.plan });
+      const report = billingReport(found, { made, now });
+      if (measure) report.charts = await billingCharts(store, { found, now, measure });
+      await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
+      return context.print(report);
+    },
+  );
 };
 
 /** The types, the month against its limit day by day, and all limits. */
@@ -65,7 +79,7 @@ async function billingCharts(
   ];
 }
 
-function billingReport(found: Billing, now: Date): Report {
+function billingReport(found: Billing, { made, now }: { made: readonly Invoice[]; now: Date }): Report {
   const { tenantId, month, tenants, total } = found;
   const several = tenants.length > 1;
   const ahead = now < month.period.start;
@@ -74,16 +88,17 @@ function billingReport(found: Billing, now: Date): Report {
     tenant.by_type.map((type) => ({ tenant_id: tenant.tenant_id, ...type })),
   );
   const [only] = tenants;
-  const notes = [
-    `Total: ${plural(total.total_events, 'event')}${total.millions_of_events > 0 ? ` (${total.millions_of_events} million)` : ''}, ${formatBytes(total.total_bytes)} stored`,
+  const usage = [
+    `${made.length > 0 ? 'Metered' : 'Total'}: ${plural(total.total_events, 'event')}${total.millions_of_events > 0 ? ` (${total.millions_of_events} million)` : ''}, ${formatBytes(total.total_bytes)} stored`,
     ...(open
       ? [`Projected for the whole month at this pace: ${plural(total.projected_events, 'event')}`]
       : []),
-    // A quota that is set today is not that of a month that is over.
-    ...(open || found.limits.length > 0 ? alertLines(found) : []),
   ];
+  // A quota that is set today is not that of a month that is over.
+  const limits = open || found.limits.length > 0 ? alertLines(found) : [];
+  const invoice = made.length > 0 ? invoiceLines(made) : undefined;
   return {
-    data: billingJson(found),
+    data: billJson(found, made),
     rows,
     columns: [
       ...(several ? [{ key: 'tenant_id', title: 'Tenant', kind: 'text' } as const] : []),
@@ -92,6 +107,23 @@ function billingReport(found: Billing, now: Date): Report {
       { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
     ],
     title: `Bill of ${tenantId ?? (several ? 'all tenants' : (only?.tenant_id ?? 'all tenants'))}, ${month.name} (UTC)${ahead ? ', not begun yet' : open ? ', still open' : ''}${asOfWords(found.asOf)}`,
-    notes: total.total_events === 0n ? ['No events in this month.', ...notes.slice(2)] : notes,
+    ...invoice,
+    notes: [
+      ...(invoice ? [...(invoice.notes ?? []), ...withoutPlan(found, made)] : []),
+      ...(total.total_events === 0n ? ['No events in this month.'] : usage),
+      ...limits,
+    ],
   };
+}
+
+/** Tenants that are named where others have a plan and they have none; of more, the number is given. */
+const MOST_NAMED = 10;
+
+function withoutPlan({ tenants }: Billing, made: readonly Invoice[]): string[] {
+  const billed = new Set(made.map(({ tenant }) => tenant));
+  const names = tenants.map(({ tenant_id }) => tenant_id).filter((name) => !billed.has(name));
+  if (names.length === 0) return [];
+  const rest = names.length - MOST_NAMED;
+  const more = rest > 0 ? ` and ${rest} more` : '';
+  return [`Without a plan: ${names.slice(0, MOST_NAMED).join(', ')}${more}; infrasage plans assign NAME`];
 }

@@ -66,7 +66,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
         { key: 'effective_from', title: 'From', kind: 'text', whole: true },
         { key: 'assigned_to', title: 'Tenants', kind: 'text' },
       ],
-      notes: plans.length === 0 ? ['There is no plan: infrasage plans apply plan.yaml'] : [],
+      notes:
+        plans.length === 0
+          ? [`There is no plan: ${context.commandLine('plans apply plan.yaml', { tenant: false })}`]
+          : [],
     });
   });
 

@@ -20,6 +20,7 @@ import { refuseOtherMethods } from './methods.ts';
 import { describeApi } from './openapi.ts';
 import { type Failure, HttpProblem, rawProblem, toProblem } from './problem.ts';
 import { alertRoutes } from './routes/alerts.ts';
+import { billingRoutes } from './routes/billing.ts';
 import { dashboardRoutes } from './routes/dashboard.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -109,6 +110,7 @@ export async function buildServer(parts: ServerParts): Promise<App> {
   healthRoutes(app, parts);
   metricsRoutes(app, parts);
   usageRoutes(app, { ...parts, cursors: new Cursors(parts.random(32)) });
+  billingRoutes(app, parts);
   alertRoutes(app, parts);
   quotaRoutes(app, parts);
   seriesRoutes(app, parts);

@@ -41,6 +41,8 @@ export interface Billing {
   month: Month;
   /** The time as of which it is told; null: as it is now. */
   asOf: Date | null;
+  /** What it is made of. */
+  figures: TypeFigures[];
   /** By tenant, largest first. */
   tenants: TenantMonth[];
   total: Omit<
@@ -94,7 +96,7 @@ export async function billing(
   tenants.sort((a, b) => (b.total_events > a.total_events ? 1 : b.total_events < a.total_events ? -1 : 0));
   return {
     thresholds: limits.thresholds,
-    ...{ tenantId, month, asOf: asOf ?? null, tenants, total: summarise(rows, month, at) },
+    ...{ tenantId, month, asOf: asOf ?? null, figures: rows, tenants, total: summarise(rows, month, at) },
     limits: tenants.flatMap(({ tenant_id, total_events, total_bytes }) =>
       limits.status(tenant_id, { events: total_events, bytes: total_bytes }),
     ),

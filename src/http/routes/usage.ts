@@ -25,7 +25,7 @@ const period = z
   .object({ start: z.string(), end: z.string() })
   .describe('RFC 3339, UTC; the end is exclusive');
 
-const asOfQuery = moment
+export const asOfQuery = moment
   .regex(/^\d{4}-/, 'must be a date or RFC 3339')
   .optional()
   .describe('the report as of this time, a date or RFC 3339: without what was ingested later');
@@ -89,7 +89,7 @@ const breakdown = z.object({
 });
 
 const typeUsage = z.object({ event_type: z.string(), events: count64, bytes: count64 });
-const summary = z.object({
+export const summary = z.object({
   tenant_id: z.string(),
   month: z.string(),
   period,
