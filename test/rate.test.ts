@@ -97,7 +97,7 @@ describe('a golden invoice', () => {
       ['events.3', 2_500n, '0.10', '0.25', 'graduated tier 3: over 5,000'],
       ['logs', 1_001n, '1.50', '3.00', '2 × package of 1,000'],
       ['stored', 1_500_000_000n, '0.25', '0.38', 'flat'],
-      ['stored.minimum', null, null, '4.62', 'minimum commitment: what is missing to 5'],
+      ['stored.minimum', null, null, '4.62', 'minimum commitment: what is missing to 5.00'],
       ['sent.included', 1_000_000_000n, '0.00', '0.00', 'included: up to 1,000,000,000'],
       ['sent', 2_500_000_000n, '1.00', '2.50', 'over 1,000,000,000'],
     ]);

@@ -1,5 +1,5 @@
 import { formatCount } from '../render/text.ts';
-import { type Decimal, decimal, divideRounded, minorDigits, sum, ZERO } from './money.ts';
+import { amountText, type Decimal, decimal, divideRounded, minorDigits, sum, ZERO } from './money.ts';
 import type { Charge, Dimension, Model, Plan, Tier } from './plan.ts';
 
 /** What was metered of an event type. */
@@ -47,7 +47,7 @@ export function rate(plan: Plan, figures: readonly TypeQuantities[]): InvoiceLin
     : [];
   for (const charge of plan.charges) {
     const usage = usageLines(charge, quantityOf(charge, figures), digits);
-    lines.push(...usage, ...topUp(`${charge.id}.minimum`, usage, charge));
+    lines.push(...usage, ...topUp(`${charge.id}.minimum`, usage, { ...charge, currency: plan.currency }));
   }
   return [...lines, ...topUp('minimum', lines, plan)];
 }
@@ -140,12 +140,12 @@ function partsOf(
 function topUp(
   id: string,
   lines: readonly InvoiceLine[],
-  of: Pick<Plan, 'minimum'> | Pick<Charge, 'minimum' | 'id'>,
+  of: Pick<Plan, 'minimum' | 'currency'> & { id?: string },
 ): InvoiceLine[] {
-  const missing = of.minimum?.minus(subtotal(lines));
-  if (!missing?.gt(ZERO)) return [];
-  const charge = 'id' in of ? of.id : null;
-  const text = `minimum commitment: what is missing to ${of.minimum?.toFixed()}`;
+  const { minimum, currency, id: charge = null } = of;
+  const missing = minimum?.minus(subtotal(lines));
+  if (!minimum || !missing?.gt(ZERO)) return [];
+  const text = `minimum commitment: what is missing to ${amountText(minimum, currency)}`;
   return [{ ...PLAIN, id, charge, kind: 'minimum', amount: missing, text }];
 }
 
