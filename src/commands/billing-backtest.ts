@@ -48,7 +48,7 @@ export function configure(command: Command, act: Act): void {
         { key: 'change_percent', title: 'Change %', kind: 'number' },
         { key: 'currency', title: 'Currency', kind: 'text', whole: true },
       ],
-      title: `Plan ${found.plan} on ${json.months[0]} to ${json.months.at(-1)} (UTC)`,
+      title: `Plan ${found.plan} on ${[...new Set([json.months[0], json.months.at(-1)])].join(' to ')} (UTC)`,
       notes: notesOf(found, json),
     });
     return json.over.length > 0 ? EXIT.finding : EXIT.ok;

@@ -9,12 +9,13 @@ const MOST_TENANTS = 20;
 /** The lines of invoices, one after the other, for every format but JSON; notes have what they come to. */
 export function invoiceLines(
   invoices: readonly Invoice[],
-): Pick<Report, 'rows' | 'columns' | 'tableColumns' | 'notes'> {
+): Pick<Report, 'rows' | 'columns' | 'tableColumns' | 'wrap' | 'notes'> {
   const several = invoices.length > 1;
   return {
     rows: invoices.flatMap(rowsOf),
     columns: [TENANT, ...COLUMNS],
     tableColumns: tableColumns(invoices),
+    wrap: true,
     notes: several ? totalsOf(invoices) : invoices.flatMap(notesOf),
   };
 }
