@@ -8,6 +8,7 @@ const ON_BOTH = [
     'again',
     'alerts',
     'api',
+    'backtest',
     'billing',
     'as-of',
     'attributes',
