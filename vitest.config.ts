@@ -13,6 +13,7 @@ const ON_BOTH = [
     'as-of',
     'attributes',
     'cli',
+    'costs',
     'dashboard.routes',
     'dlq.commands',
     'export',

@@ -2,9 +2,10 @@ import { type Command, CommanderError } from 'commander';
 import type { Act, ActOptions, Handler } from './commands/command.ts';
 import { COMMANDS } from './commands/index.ts';
 import type { GlobalFlags } from './config.ts';
-import { EXIT, type ExitStatus, InfrasageError } from './errors.ts';
+import { EXIT, type ExitStatus, InfrasageError, usageError } from './errors.ts';
 import { type Io, processIo, write } from './io.ts';
 import { buildProgram } from './program.ts';
+import { FORMATS, type Format, isOwnFormat, OWN_FORMATS } from './render/format.ts';
 import { message } from './render/message.ts';
 import { printable } from './render/text.ts';
 
@@ -40,7 +41,7 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
   return <Options, Arguments extends unknown[]>(
     command: Command,
     handler: Handler<Options, Arguments>,
-    { brokenSettings = false }: ActOptions = {},
+    { brokenSettings = false, formats = [] }: ActOptions = {},
   ) => {
     command.action(async (...received: unknown[]) => {
       // commander hands over the arguments, then the options, then the command
@@ -54,12 +55,25 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
         brokenSettings,
       });
       try {
+        refuseFormat(nameOf(command), context.config.format, formats);
         outcome.status = await handler(context, command.opts() as Options, ...args);
       } finally {
         await context.close();
       }
     });
   };
+}
+
+/**
+ * Refuses a format that another command has.
+ * @throws InfrasageError (exit 2)
+ */
+function refuseFormat(name: string, format: Format, formats: readonly Format[]): void {
+  if (!isOwnFormat(format) || formats.includes(format)) return;
+  throw usageError(
+    `${name} does not print ${format}`,
+    `infrasage ${OWN_FORMATS[format]} does; the formats of every command are ${FORMATS.join(', ')}`,
+  );
 }
 
 /** `alerts add`, without the program's name. */

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Context } from '../context.ts';
 import { type ExitStatus, usageError } from '../errors.ts';
+import type { OwnFormat } from '../render/format.ts';
 
 /** What a command does when it is called: returns the exit status. */
 export type Handler<Options, Arguments extends unknown[] = []> = (
@@ -12,6 +13,8 @@ export type Handler<Options, Arguments extends unknown[] = []> = (
 export interface ActOptions {
   /** Whether it runs also where the settings of the environment or a file are wrong; context.fault has what is. */
   brokenSettings?: boolean;
+  /** What it prints beside the formats of every command. */
+  formats?: readonly OwnFormat[];
 }
 
 /** Loads what a command of the first level has, its options and subcommands, as calling it does; once. */

@@ -31,6 +31,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./plans.ts'),
   },
   {
+    name: 'costs',
+    summary: "a month's bill shared over services, types or the values of an attribute",
+    load: () => import('./costs.ts'),
+  },
+  {
     name: 'report',
     summary: "a month's report as a page of its own (HTML), to read, send and print",
     load: () => import('./report.ts'),

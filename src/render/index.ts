@@ -9,6 +9,7 @@ const RENDERERS: Record<Format, () => Promise<Renderer>> = {
   json: async () => (await import('./json.ts')).renderJson,
   ndjson: async () => (await import('./json.ts')).renderNdjson,
   csv: async () => (await import('./csv.ts')).renderCsv,
+  'focus-csv': async () => (await import('./csv.ts')).renderCsv,
   markdown: async () => (await import('./markdown.ts')).renderMarkdown,
 };
 

@@ -48,7 +48,7 @@ export function isTime(grouping: Grouping): grouping is 'hour' | 'day' | 'month'
 export const KINDS = ['value', 'none', 'unattributed'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** The key of an AttributeGrouping, as bound to attributeGroups. */
+/** The key of an AttributeGrouping, as bound to rawGroups. */
 export function attributeKey(grouping: AttributeGrouping): string {
   return grouping.slice(ATTRIBUTE.length);
 }
@@ -59,32 +59,39 @@ export interface Conditions {
   raw: string;
 }
 
+/** The key of a group of events by an attribute, bound to {key:String}. */
+const BY_ATTRIBUTE = `if(mapContains(attributes, {key:String}), concat('${KINDS.indexOf('value')}', attributes[{key:String}]), '${KINDS.indexOf('none')}')`;
+
 /**
- * The groups of a breakdown by an attribute: tenant, key, events, bytes; key as decodeKey reads it. Attributes are not
- * metered: their events are counted in the firehose. What the metering has beyond that is a group of its own, so that
+ * The groups of a breakdown by an attribute or by service: tenant, key, events, bytes; key as decodeKey reads it. Neither
+ * is metered: their events are counted in the firehose. What the metering has beyond that is a group of its own, so that
  * the sum is the one of every other breakdown.
  *
  * The metering comes first in the statement: its rows are written after those of the firehose, so that of a batch
  * that is being stored meanwhile no event is metered and not found.
  * @param metering the metering table, or what stands for it
  */
-export function attributeGroups({ metered, raw }: Conditions, metering: string): string {
-  const [value, none, unattributed] = KINDS.keys();
+export function rawGroups(
+  grouping: AttributeGrouping | 'service_id',
+  { metered, raw }: Conditions,
+  metering: string,
+): string {
+  const rest = KINDS.indexOf('unattributed');
   return `SELECT tenant, key, if(rest, toUInt64(events - least(events, counted.1)), events) AS events,
       if(rest, toUInt64(bytes - least(bytes, counted.2)), bytes) AS bytes
     FROM
     (
-      SELECT *, startsWith(key, '${unattributed}') AS rest,
+      SELECT *, startsWith(key, '${rest}') AS rest,
         (sumIf(events, NOT rest) OVER (PARTITION BY tenant), sumIf(bytes, NOT rest) OVER (PARTITION BY tenant)) AS counted
       FROM
       (
-        SELECT toString(tenant_id) AS tenant, '${unattributed}' AS key, sum(event_count) AS events, sum(bytes_ingested) AS bytes
+        SELECT toString(tenant_id) AS tenant, '${rest}' AS key, sum(event_count) AS events, sum(bytes_ingested) AS bytes
         FROM ${metering}
         WHERE ${metered}
         GROUP BY tenant
         UNION ALL
         SELECT toString(tenant_id) AS tenant,
-          if(mapContains(attributes, {key:String}), concat('${value}', attributes[{key:String}]), '${none}') AS key,
+          ${grouping === 'service_id' ? `concat('${KINDS.indexOf('value')}', service_id)` : BY_ATTRIBUTE} AS key,
           count() AS events, sum(bytes_ingested) AS bytes
         FROM {{db}}.infrasage_raw_firehose
         WHERE ${raw}
@@ -94,7 +101,7 @@ export function attributeGroups({ metered, raw }: Conditions, metering: string):
     WHERE NOT rest OR events > counted.1 OR bytes > counted.2`;
 }
 
-/** What a key of attributeGroups is of: text beside its kind, null where that is not 'value'. */
+/** What a key of rawGroups is of: text beside its kind, null where that is not 'value'. */
 export function decodeKey(encoded: string): { key: string | null; kind: Kind } {
   const kind = KINDS[Number(encoded[0])] ?? 'value';
   return { key: kind === 'value' ? encoded.slice(1) : null, kind };

@@ -4,7 +4,6 @@ import { type Params, type Store, sqlTime, uint64 } from '../store/store.ts';
 import { metered, refuseWithoutRaw, type Source } from './as-of.ts';
 import {
   type AttributeGrouping,
-  attributeGroups,
   attributeKey,
   type Conditions,
   decodeKey,
@@ -12,6 +11,7 @@ import {
   isAttribute,
   isTime,
   type Kind,
+  rawGroups,
 } from './grouping.ts';
 import { inScope, scopeParams } from './scope.ts';
 
@@ -83,7 +83,7 @@ interface Wanted {
 /**
  * Events and compressed bytes of a period, from the metering table; by service
  * from the firehose's projection, which holds the same hours; by attribute from
- * the firehose (see attributeGroups). Totals are of the whole period, also with a
+ * the firehose (see rawGroups). Totals are of the whole period, also with a
  * limit.
  * @param wanted.after only the rows that come after this one
  * @param wanted.asOf as it was at this time
@@ -166,7 +166,7 @@ async function usageIn(store: Store, source: Source, wanted: Wanted): Promise<Us
 
 /** The SELECT of the groups of a breakdown: tenant, key, events, bytes. */
 function groupsOf(groupBy: Grouping, { from }: Source, conditions: Conditions): string {
-  if (isAttribute(groupBy)) return attributeGroups(conditions, from);
+  if (isAttribute(groupBy)) return rawGroups(groupBy, conditions, from);
   if (groupBy === 'service_id') {
     return `SELECT tenant_id AS tenant, service_id AS key, count() AS events, sum(bytes_ingested) AS bytes
     FROM {{db}}.infrasage_raw_firehose

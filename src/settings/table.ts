@@ -1,6 +1,6 @@
 import ms, { type StringValue } from 'ms';
 import { z } from 'zod';
-import { FORMATS } from '../render/format.ts';
+import { ALL_FORMATS } from '../render/format.ts';
 
 /** Name of a database: safe in a path and in SQL. */
 export const databaseName = z
@@ -125,7 +125,7 @@ export const SETTINGS = {
     what: 'output format: table, json, ndjson, csv or markdown',
     variable: 'INFRASAGE_FORMAT',
     flag: '--format',
-    value: oneOf(FORMATS),
+    value: oneOf(ALL_FORMATS),
   },
   'serve.host': {
     what: 'address that infrasage serve listens on',

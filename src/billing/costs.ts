@@ -1,0 +1,211 @@
+import { isoTime, type Month } from '../period.ts';
+import { amountText, type Decimal, decimal, divideRounded, minorDigits, sum, ZERO } from '../plans/money.ts';
+import type { Grouping, Kind } from '../reports/grouping.ts';
+import { type GroupsBy, type MeteredGroup, meteredGroups } from '../reports/groups.ts';
+import type { Store } from '../store/store.ts';
+import { type Invoice, invoices, priceText } from './invoice.ts';
+import { shareOut } from './shares.ts';
+
+/** What a bill can be shared by: compressed bytes as stored, or events. */
+export const WEIGHTS = ['bytes', 'events'] as const;
+export type Weight = (typeof WEIGHTS)[number];
+
+/** A GB of a storage price: 10^9 bytes, as the units of FOCUS have it; a GiB is 2^30. */
+const GB = 1_000_000_000n;
+
+/** A part of a bill; each is shared by itself, so that what it is for stays known. */
+export interface Part {
+  kind: 'usage' | 'base_fee' | 'minimum' | 'adjustment';
+  /** The month it is for: of an adjustment an earlier one. */
+  month: string;
+  amount: Decimal;
+}
+
+/** What a tenant is to pay for a month, and by what. */
+export interface Bill {
+  tenant: string;
+  /** ISO 4217. */
+  currency: string;
+  basis: { kind: 'storage_price'; price: Decimal } | { kind: 'plan'; name: string; version: number | null };
+  parts: readonly Part[];
+  /** The sum of the parts. */
+  total: Decimal;
+}
+
+/** A group with what falls to it. */
+export interface CostRow {
+  /** null where it is not of a value. */
+  key: string | null;
+  kind: Kind;
+  events: bigint;
+  bytes: bigint;
+  /** Of each part of the bill, in their order. */
+  shares: readonly Decimal[];
+  /** Their sum. */
+  amount: Decimal;
+}
+
+/** A tenant's bill, shared. */
+export interface TenantCosts {
+  bill: Bill;
+  /** By weight, largest first; the amounts add up to the bill. */
+  rows: readonly CostRow[];
+}
+
+/** A month's bills by group. */
+export interface Costs {
+  /** null: all tenants. */
+  tenantId: string | null;
+  month: Month;
+  /** Whether the month still runs. */
+  open: boolean;
+  groupBy: Grouping;
+  weight: Weight;
+  tenants: readonly TenantCosts[];
+  /** Tenants with usage that have no bill: no plan is in force for them. */
+  withoutPlan: readonly string[];
+}
+
+/** A price for each GB stored and month. */
+export interface StoragePrice {
+  price: Decimal;
+  /** ISO 4217. */
+  currency: string;
+}
+
+/**
+ * What a month's events cost, by group.
+ * @param wanted.tenantId null: all tenants, each with a bill of its own
+ * @param wanted.storage in the place of what is billed
+ */
+export async function costsOf(
+  store: Store,
+  wanted: {
+    tenantId: string | null;
+    month: Month;
+    now: Date;
+    groupBy: GroupsBy;
+    weight: Weight;
+    storage?: StoragePrice | undefined;
+  },
+): Promise<Costs> {
+  const { tenantId, month, now, groupBy, weight, storage } = wanted;
+  const billed = storage ? [] : await invoices(store, { tenantId, month, now });
+  const groups = new Map<string, MeteredGroup[]>();
+  for (const group of await meteredGroups(store, { tenantId, period: month.period, groupBy })) {
+    const theirs = groups.get(group.tenant);
+    if (theirs) theirs.push(group);
+    else groups.set(group.tenant, [group]);
+  }
+  const bills = storage
+    ? [...groups].map(([tenant, theirs]) => storageBill(tenant, theirs, { month, ...storage }))
+    : billed.map(invoiceBill);
+  const known = new Set(bills.map(({ tenant }) => tenant));
+  return {
+    ...{ tenantId, month, open: now < month.period.end, groupBy, weight },
+    tenants: bills.map((bill) => shareBill(bill, groups.get(bill.tenant) ?? [], weight)),
+    withoutPlan: [...groups.keys()].filter((tenant) => !known.has(tenant)),
+  };
+}
+
+/** A month's storage at a price: the bytes stored of its events, each kept for a month. */
+export function storageBill(
+  tenant: string,
+  groups: readonly MeteredGroup[],
+  { month, price, currency }: StoragePrice & { month: Month },
+): Bill {
+  const bytes = groups.reduce((total, group) => total + group.bytes, 0n);
+  const amount = divideRounded(price.times(decimal(bytes)), GB, minorDigits(currency));
+  return {
+    ...{ tenant, currency, basis: { kind: 'storage_price', price }, total: amount },
+    parts: [{ kind: 'usage', month: month.name, amount }],
+  };
+}
+
+/** The bill of an invoice: its lines by what they are, and the adjustments by their month. */
+export function invoiceBill({ tenant, month, plan, currency, lines, adjustments, total }: Invoice): Bill {
+  const of = (kinds: readonly string[]) =>
+    sum(lines.filter(({ kind }) => kinds.includes(kind)).map(({ amount }) => amount));
+  const parts: Part[] = [
+    { kind: 'usage', month: month.name, amount: of(['usage', 'included']) },
+    { kind: 'base_fee', month: month.name, amount: of(['base_fee']) },
+    { kind: 'minimum', month: month.name, amount: of(['minimum']) },
+    ...adjustments.map(({ month: name, amount }): Part => ({ kind: 'adjustment', month: name, amount })),
+  ];
+  const charged = parts.filter(({ kind, amount }) => kind === 'usage' || !amount.eq(ZERO));
+  return { tenant, currency, basis: { kind: 'plan', ...plan }, parts: charged, total };
+}
+
+/**
+ * Shares a bill over groups by their weight. Where nothing weighs anything, all of it is unattributed. Of groups that
+ * are left with the same remainder, the one that weighs more comes first, then the one with more events, then the
+ * first by its name.
+ * @param groups of one tenant; in the order of their names
+ */
+export function shareBill(bill: Bill, groups: readonly MeteredGroup[], weight: Weight): TenantCosts {
+  const known: Omit<MeteredGroup, 'tenant'>[] = [...groups];
+  if (!known.some((group) => group[weight] > 0n || group.kind === 'unattributed'))
+    known.push({ key: null, kind: 'unattributed', events: 0n, bytes: 0n });
+  known.sort((a, b) => descending(a[weight], b[weight]) || descending(a.events, b.events));
+  const weights = weightsOf(known, weight);
+  const digits = minorDigits(bill.currency);
+  const unit = decimal(`1e-${digits}`);
+  const shared = bill.parts.map(({ amount }) =>
+    shareOut(BigInt(amount.toFixed(digits).replace('.', '')), weights),
+  );
+  const rows = known.map(({ key, kind, events, bytes }, at): CostRow => {
+    const shares = shared.map((part) => decimal(part[at] ?? 0n).times(unit));
+    return { key, kind, events, bytes, shares, amount: sum(shares) };
+  });
+  return { bill, rows };
+}
+
+/** What an amount is shared over groups by; where nothing weighs anything, it is all unattributed. */
+export function weightsOf(
+  groups: readonly Pick<CostRow, 'kind' | 'events' | 'bytes'>[],
+  weight: Weight,
+): bigint[] {
+  const isWeighed = groups.some((group) => group[weight] > 0n);
+  return groups.map((group) => (isWeighed ? group[weight] : group.kind === 'unattributed' ? 1n : 0n));
+}
+
+function descending(a: bigint, b: bigint): number {
+  return b > a ? 1 : b < a ? -1 : 0;
+}
+
+/** The JSON shape: amounts are texts, exact. */
+export function costsJson({ tenantId, month, open, groupBy, weight, tenants, withoutPlan }: Costs) {
+  return {
+    tenant_id: tenantId,
+    month: month.name,
+    period: { start: isoTime(month.period.start), end: isoTime(month.period.end) },
+    open,
+    group_by: groupBy,
+    weight,
+    tenants: tenants.map((tenant) => {
+      const { bill } = tenant;
+      const { currency, basis } = bill;
+      return {
+        tenant_id: bill.tenant,
+        currency,
+        basis:
+          basis.kind === 'plan'
+            ? basis
+            : { ...basis, price: priceText(basis.price, currency), per: 'GB-month' },
+        parts: bill.parts.map(({ amount, ...part }) => ({ ...part, amount: amountText(amount, currency) })),
+        total: amountText(bill.total, currency),
+        breakdown: tenant.rows.map((row) => costCells(row, groupBy, currency)),
+      };
+    }),
+    without_plan: withoutPlan,
+  };
+}
+
+/** A row under the names it is printed with. */
+export function costCells(
+  { key, kind, events, bytes, amount }: CostRow,
+  groupBy: Grouping,
+  currency: string,
+) {
+  return { [groupBy]: key, kind, events, bytes, amount: amountText(amount, currency), currency };
+}

@@ -1,0 +1,181 @@
+import {
+  type Costs,
+  costCells,
+  costsJson,
+  costsOf,
+  type StoragePrice,
+  type TenantCosts,
+  WEIGHTS,
+} from '../billing/costs.ts';
+import { FOCUS_COLUMNS, focusRows } from '../billing/focus.ts';
+import { priceText } from '../billing/invoice.ts';
+import type { Context } from '../context.ts';
+import { usageError } from '../errors.ts';
+import { parseMonth } from '../period.ts';
+import { amountText, decimal, isCurrency } from '../plans/money.ts';
+import type { Column, Report } from '../render/report.ts';
+import { plural } from '../render/text.ts';
+import { parseGrouping } from '../reports/grouping.ts';
+import { GROUPS } from '../reports/groups.ts';
+import { type CommandModule, examples, oneOf } from './command.ts';
+import { groupColumns } from './group-label.ts';
+import { sayIfUnknown } from './unknown-tenant.ts';
+
+interface CostsOptions {
+  by: string;
+  month?: string | true;
+  weight: string;
+  storagePrice?: string;
+  currency?: string;
+  provider?: string;
+}
+
+export const configure: CommandModule['configure'] = (command, act) => {
+  command
+    .description(
+      `${command.description()} --format focus-csv writes the columns of FOCUS 1.2, for FinOps tools.`,
+    )
+    .addOption(
+      oneOf('--by <grouping>', 'what each row is about, or attributes.KEY', GROUPS).default('service_id'),
+    )
+    .option('--month [YYYY-MM]', 'the month, UTC; without a value, the current one')
+    .addOption(
+      oneOf('--weight <weight>', 'shared in proportion to stored bytes or events', WEIGHTS).default('bytes'),
+    )
+    .option(
+      '--storage-price <price>',
+      'in the place of the bill: a price for each GB (10^9 bytes) stored and month',
+    )
+    .option('--currency <code>', 'of --storage-price, like EUR (ISO 4217)')
+    .option('--provider <name>', 'who bills, for focus-csv; default InfraSage');
+  examples(command, [
+    'infrasage costs --by service_id --month 2026-10',
+    'infrasage costs --by attributes.team --weight events',
+    'infrasage costs --by attributes.team --storage-price 0.35 --currency EUR',
+    'infrasage costs --month 2026-10 --format focus-csv > focus-2026-10.csv',
+  ]);
+  act<CostsOptions>(
+    command,
+    async (context, options) => {
+      const groupBy = parseGrouping(options.by, GROUPS);
+      const weight = WEIGHTS.find((word) => word === options.weight);
+      if (!weight)
+        throw usageError(`--weight ${options.weight} is not a weight`, `use one of ${WEIGHTS.join(', ')}`);
+      const storage = storagePrice(options);
+      const provider = providerName(options.provider, context);
+      const { now } = context;
+      const month = parseMonth(options.month === true ? undefined : options.month, now);
+      const tenantId = context.config.tenant ?? null;
+      const store = await context.store();
+      const found = await costsOf(store, { tenantId, month, now, groupBy, weight, storage });
+      const events = found.tenants.flatMap(({ rows }) => rows).reduce((sum, row) => sum + row.events, 0n);
+      if (found.withoutPlan.length === 0) await sayIfUnknown(context, { store, tenantId, events });
+      await refuseWithoutBill(context, found);
+      return context.print(
+        context.config.format === 'focus-csv' ? focusReport(found, provider) : costsReport(found),
+      );
+    },
+    { formats: ['focus-csv'] },
+  );
+};
+
+/** @throws InfrasageError (exit 2) where it is no price, or not known in which currency */
+function storagePrice({ storagePrice: text, currency }: CostsOptions): StoragePrice | undefined {
+  if (text === undefined) {
+    if (currency === undefined) return undefined;
+    throw usageError('--currency goes with --storage-price', 'a price plan has a currency of its own');
+  }
+  if (!/^\d{1,12}(\.\d{1,12})?$/.test(text)) {
+    throw usageError(
+      `--storage-price ${text} is not a price`,
+      'write it like 0.35: at most 12 digits before and after the point',
+    );
+  }
+  if (currency === undefined) throw usageError('--storage-price needs a currency', 'add --currency EUR');
+  if (!isCurrency(currency))
+    throw usageError(`--currency ${currency} is not a currency`, 'write its code like EUR (ISO 4217)');
+  return { price: decimal(text), currency };
+}
+
+/** @throws InfrasageError (exit 2) where it would be of no use */
+function providerName(given: string | undefined, { config }: Context): string {
+  if (given === undefined) return 'InfraSage';
+  if (config.format !== 'focus-csv')
+    throw usageError('--provider goes with --format focus-csv', 'leave it out');
+  if (given.trim() === '') throw usageError('--provider is empty', 'give the name of who bills');
+  return given;
+}
+
+/** @throws InfrasageError (exit 2) where there is usage and no bill of it */
+async function refuseWithoutBill(context: Context, { tenants, withoutPlan, month }: Costs): Promise<void> {
+  const [first] = withoutPlan;
+  if (first === undefined) return;
+  const without =
+    withoutPlan.length === 1 ? first : `${first} and ${plural(withoutPlan.length - 1, 'other tenant')}`;
+  if (tenants.length === 0) {
+    throw usageError(
+      `no price plan is in force for ${without} in ${month.name}: there is no bill to share`,
+      'infrasage plans assign, or --storage-price 0.35 --currency EUR',
+    );
+  }
+  await context.say(`no price plan is in force for ${without} in ${month.name}: left out`);
+}
+
+function costsReport(found: Costs): Report {
+  const { tenantId, month, open, groupBy, tenants, weight } = found;
+  const several = tenants.length > 1;
+  const columns = groupColumns(groupBy, { tenants: true, kinds: true });
+  const figures: Column[] = [
+    { key: 'events', title: 'Events', kind: 'count' },
+    { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
+    { key: 'amount', title: 'Amount', kind: 'number' },
+    { key: 'currency', title: 'Currency', kind: 'text', whole: true },
+  ];
+  const unattributed = tenants.some(({ rows }) => rows.some(({ kind }) => kind === 'unattributed'));
+  return {
+    data: costsJson(found),
+    rows: tenants.flatMap(({ bill, rows }) =>
+      rows.map((row) => ({ tenant_id: bill.tenant, ...costCells(row, groupBy, bill.currency) })),
+    ),
+    columns: [...columns.columns, ...figures],
+    tableColumns: [...groupColumns(groupBy, { tenants: several, kinds: true }).tableColumns, ...figures],
+    title: `Costs of ${tenantId ?? (several ? 'all tenants' : (tenants[0]?.bill.tenant ?? 'all tenants'))}, ${month.name} (UTC)${open ? ', still open' : ''}, shared by ${weight}`,
+    notes:
+      tenants.length === 0
+        ? ['No events in this month.']
+        : [
+            ...(unattributed
+              ? [
+                  '(unattributed): what weighs nothing, or is metered and its raw events were removed by their age.',
+                ]
+              : []),
+            ...tenants.flatMap((tenant) => totals(tenant, several)),
+          ],
+  };
+}
+
+/** What a tenant's shares add up to, and what that is made of. */
+function totals({ bill }: TenantCosts, several: boolean): string[] {
+  const { tenant, currency, basis, parts, total } = bill;
+  const money = (amount: typeof total) => `${amountText(amount, currency)} ${currency}`;
+  const by =
+    basis.kind === 'plan'
+      ? `the bill by plan ${basis.name}${basis.version === null ? '' : ` version ${basis.version}`}`
+      : `${priceText(basis.price, currency)} ${currency} for each GB (10^9 bytes) stored and month`;
+  const late = parts.filter(({ kind }) => kind === 'adjustment');
+  return [
+    `Total${several ? ` of ${tenant}` : ''}: ${money(total)}, ${by}`,
+    ...late.map(({ month, amount }) => `  of it ${money(amount)} for late events of ${month}`),
+  ];
+}
+
+/** Columns of FOCUS that hold numbers. */
+const NUMBERS = /(Cost|Quantity)$/;
+
+function focusReport(found: Costs, provider: string): Report {
+  return {
+    data: null,
+    rows: focusRows(found, provider),
+    columns: FOCUS_COLUMNS.map((key) => ({ key, title: key, kind: NUMBERS.test(key) ? 'number' : 'text' })),
+  };
+}

@@ -1,0 +1,281 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Sandbox, sandbox, withStore } from './helpers/cli.ts';
+import { event, lines } from './helpers/events.ts';
+import { focusFaults } from './helpers/focus.ts';
+import { activeCharacters, parseCsv, parseMarkdown } from './helpers/formats.ts';
+
+interface CostsJson {
+  tenant_id: string | null;
+  month: string;
+  open: boolean;
+  group_by: string;
+  weight: string;
+  tenants: TenantJson[];
+  without_plan: string[];
+}
+interface TenantJson {
+  tenant_id: string;
+  currency: string;
+  basis: Record<string, string | number>;
+  parts: { kind: string; month: string; amount: string }[];
+  total: string;
+  breakdown: Row[];
+}
+interface Row {
+  kind: string;
+  events: number;
+  bytes: number;
+  amount: string;
+  currency: string;
+  [group: string]: string | number | null;
+}
+
+/** An amount in the minor unit, without binary fractions. */
+const units = (amount: string) => BigInt(amount.replace('.', ''));
+const sumOf = (rows: readonly { amount: string }[]) =>
+  rows.reduce((sum, { amount }) => sum + units(amount), 0n);
+const bytesOf = (rows: readonly { bytes: number }[]) => rows.reduce((sum, { bytes }) => sum + bytes, 0);
+const AT = '2024-02-28T10:15:00Z';
+const some = (count: number, fields: Record<string, unknown>) =>
+  Array.from({ length: count }, () => event({ timestamp: AT, ...fields }));
+const month = (...args: string[]) => ['costs', '--month', '2024-02', ...args];
+const BY = ['service_id', 'event_type', 'attributes.team', 'attributes.nothing'];
+
+/** By events, with a base fee and a minimum. */
+const PLAN = `name: standard
+currency: EUR
+base_fee: 10.00
+minimum: 25.00
+charges:
+  - dimension: events
+    model: flat
+    per: 7
+    price: 1
+`;
+
+describe('with plans, storage prices and services of several tenants', () => {
+  let box: Sandbox;
+  beforeAll(async () => {
+    box = sandbox({ initialised: true });
+    const stdin = lines(
+      ...some(7, { service_id: 'checkout-api', attributes: { team: 'payments' } }),
+      ...some(5, { service_id: '=cmd|a!A1', event_type: 'log', attributes: { team: '' } }),
+      ...some(3, { service_id: '\u202esearch,"api"', attributes: { team: '@SUM(1)' } }),
+      ...some(4, { service_id: 'search-api' }),
+      ...some(6, { tenant_id: 'globex', service_id: 'worker', attributes: { team: 'payments' } }),
+    );
+    await box.json(['ingest'], { stdin });
+    const plan = box.file('plan.yaml', PLAN);
+    await box.json(['plans', 'apply', plan, '--from', '2024-01']);
+    await box.json(['plans', 'assign', 'standard', '--tenant', 'acme-corp', '--from', '2024-01']);
+  });
+  afterAll(() => box.remove());
+
+  it.each(BY)('the bill by %s adds up to the invoice, by bytes and by events', async (by) => {
+    for (const weight of ['bytes', 'events'] as const) {
+      const found = await box.json<CostsJson>(month('--tenant', 'acme-corp', '--by', by, '--weight', weight));
+      expect(found).toMatchObject({ month: '2024-02', open: false, group_by: by, weight, without_plan: [] });
+      const [tenant] = found.tenants;
+      if (!tenant) throw new Error('no costs');
+      // 19 events at 1 EUR for 7 are 2.71 EUR, with the fee 12.71, and 12.29 are missing to the minimum.
+      expect(tenant).toMatchObject({ tenant_id: 'acme-corp', currency: 'EUR', total: '25.00' });
+      expect(tenant.basis).toEqual({ kind: 'plan', name: 'standard', version: 1 });
+      expect(tenant.parts.map(({ kind, amount }) => [kind, amount])).toEqual([
+        ['usage', '2.71'],
+        ['base_fee', '10.00'],
+        ['minimum', '12.29'],
+      ]);
+      expect(sumOf(tenant.breakdown)).toBe(2500n);
+      expect(tenant.breakdown.reduce((sum, { events }) => sum + events, 0)).toBe(19);
+      const sizes = tenant.breakdown.map((row) => row[weight]);
+      expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
+      // Each of the three parts is off by less than a cent.
+      const whole = sizes.reduce((sum, size) => sum + size, 0);
+      for (const row of tenant.breakdown)
+        expect(Math.abs(Number(units(row.amount)) - (2500 * row[weight]) / whole)).toBeLessThan(3);
+    }
+  });
+
+  it('costs of the same month are the bill of `billing`', async () => {
+    const bill = await box.json<{ invoice?: { total: string } }>([
+      ...['billing', '--month', '2024-02', '--tenant', 'acme-corp'],
+    ]);
+    const { tenants } = await box.json<CostsJson>(month('--tenant', 'acme-corp'));
+    expect(JSON.stringify(bill)).toContain(`"total":"${tenants[0]?.total}"`);
+  });
+
+  it('says which tenants have no bill, and refuses where none has one', async () => {
+    const all = await box.run(month('--json'));
+    const found = JSON.parse(all.stdout) as CostsJson;
+    expect(found.tenants.map(({ tenant_id }) => tenant_id)).toEqual(['acme-corp']);
+    expect(found.without_plan).toEqual(['globex']);
+    expect(all.stderr).toContain('no price plan is in force for globex in 2024-02: left out');
+    const none = await box.run(month('--tenant', 'globex'));
+    expect(none).toMatchObject({ status: 2, stdout: '' });
+    expect(none.stderr).toContain('--storage-price');
+  });
+
+  it.each([
+    ['JPY', 0],
+    ['EUR', 2],
+    ['KWD', 3],
+  ])('a storage price in %s is shared to its %i decimals, for each tenant', async (currency, digits) => {
+    const price = '123456789.123';
+    for (const by of BY) {
+      const found = await box.json<CostsJson>(
+        month('--by', by, '--storage-price', price, '--currency', currency),
+      );
+      expect(found.tenants.map(({ tenant_id }) => tenant_id).sort()).toEqual(['acme-corp', 'globex']);
+      for (const { total, breakdown, basis } of found.tenants) {
+        expect(basis).toEqual({ kind: 'storage_price', price, per: 'GB-month' });
+        // A GB is 10^9 bytes.
+        const scale = 10n ** BigInt(3 + 9 - digits);
+        const exact = BigInt(bytesOf(breakdown)) * 123_456_789_123n;
+        const off = units(total) * scale - exact;
+        expect(off < 0n ? -off : off).toBeLessThanOrEqual(scale / 2n);
+        expect(total.split('.')[1]?.length ?? 0).toBe(digits);
+        expect(sumOf(breakdown)).toBe(units(total));
+      }
+    }
+  });
+
+  it('prints the same in every format, with nothing that acts on a terminal or a spreadsheet', async () => {
+    for (const by of ['service_id', 'attributes.team', 'attributes.=1+1']) {
+      const args = month('--by', by, '--storage-price', '99999999', '--currency', 'EUR');
+      const { tenants } = await box.json<CostsJson>(args);
+      const amounts = tenants.flatMap(({ breakdown }) => breakdown.map(({ amount }) => amount));
+      const ndjson = await box.run([...args, '--format', 'ndjson']);
+      const rows = ndjson.stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Row);
+      expect(rows).toEqual(
+        tenants.flatMap(({ tenant_id, breakdown }) => breakdown.map((row) => ({ tenant_id, ...row }))),
+      );
+      const csv = await box.run([...args, '--format', 'csv']);
+      const [header = [], ...cells] = parseCsv(csv.stdout);
+      expect(header.slice(2)).toEqual(['kind', 'events', 'bytes', 'amount', 'currency']);
+      expect(cells.map((row) => row[5])).toEqual(amounts);
+      for (const cell of [header, ...cells].flat()) expect(cell).not.toMatch(/^[=+\-@\t\r]/);
+      const table = await box.run(args);
+      expect([...activeCharacters(table.stdout), ...activeCharacters(csv.stdout)]).toEqual([]);
+      for (const amount of amounts) expect(table.stdout).toContain(` ${amount} `);
+      const markdown = parseMarkdown((await box.run([...args, '--format', 'markdown'])).stdout);
+      expect(markdown.rows.map((row) => row.at(-2))).toEqual(amounts);
+    }
+  });
+
+  it.each(BY)('as FOCUS 1.2, by %s, every row keeps its rules and they add up to the bill', async (by) => {
+    const storage = ['--storage-price', '99999999', '--currency', 'EUR'];
+    for (const [args, provider] of [
+      [['--tenant', 'acme-corp'], 'InfraSage'],
+      [[...storage, '--weight', 'events', '--provider', '=Example "GmbH"'], `'=Example "GmbH"`],
+    ] as const) {
+      const whole = month('--by', by, ...args);
+      const { status, stdout } = await box.run([...whole, '--format', 'focus-csv']);
+      expect(status).toBe(0);
+      const csv = parseCsv(stdout);
+      expect(focusFaults(csv)).toEqual([]);
+      const [header = [], ...rows] = csv;
+      const cell = (row: string[], name: string) => row[header.indexOf(name)] ?? '';
+      const plain = await box.json<CostsJson>(
+        provider === 'InfraSage' ? whole : month('--by', by, ...storage),
+      );
+      for (const { tenant_id, total } of plain.tenants) {
+        const own = rows.filter((row) => cell(row, 'BillingAccountId') === tenant_id);
+        const cost = own.map((row) => ({ amount: Number(cell(row, 'BilledCost')).toFixed(2) }));
+        expect(sumOf(cost)).toBe(units(total));
+        for (const row of own) expect(cell(row, 'ProviderName')).toBe(provider);
+        expect(cell(own[0] ?? [], 'BillingPeriodStart')).toBe('2024-02-01T00:00:00Z');
+        expect(cell(own[0] ?? [], 'BillingPeriodEnd')).toBe('2024-03-01T00:00:00Z');
+      }
+      const tags = rows.map((row) => cell(row, 'Tags'));
+      if (by === 'attributes.team') expect(tags).toContain('{"team":"payments"}');
+      if (by === 'event_type') expect(tags).toContain('{"infrasage/event_type":"metric"}');
+      if (by === 'service_id') expect(rows.map((row) => cell(row, 'ResourceId'))).toContain('checkout-api');
+    }
+  });
+
+  it.each([
+    [['--by', 'hour'], /^infrasage: --by hour is not a grouping/],
+    [['--weight', 'lines'], /^infrasage: --weight lines is not a weight/],
+    [['--storage-price', '0.1'], /^infrasage: --storage-price needs a currency/],
+    [['--storage-price', '1e-3', '--currency', 'EUR'], /^infrasage: --storage-price 1e-3 is not a price/],
+    [['--storage-price', '0.1', '--currency', 'Euro'], /^infrasage: --currency Euro is not a currency/],
+    [['--currency', 'EUR'], /^infrasage: --currency goes with --storage-price/],
+    [['--provider', 'Example'], /^infrasage: --provider goes with --format focus-csv/],
+    [['--provider', ' ', '--format', 'focus-csv'], /^infrasage: --provider is empty/],
+  ])('%j is refused', async (args, words) => {
+    const { status, stdout, stderr } = await box.run(month(...args));
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(words);
+  });
+
+  it('no other command prints focus-csv, and each says which does', async () => {
+    for (const args of [['usage'], ['billing', '--month'], ['dlq', 'list'], ['tenants']]) {
+      const { status, stdout, stderr } = await box.run([...args, '--format', 'focus-csv']);
+      expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+      expect(stderr).toMatch(/does not print focus-csv; infrasage costs does/);
+    }
+  });
+});
+
+it('shares what is metered and not there any more in a row of its own, so that the bill is whole', async () => {
+  await withStore(async (box) => {
+    await box.json(['ingest'], {
+      stdin: lines(
+        ...some(5, { service_id: 'gone', attributes: { team: 'x' } }),
+        ...some(2, { service_id: 'kept' }),
+      ),
+    });
+    const args = (by: string) => month('--by', by, '--storage-price', '9999999', '--currency', 'EUR');
+    const before = await box.json<CostsJson>(args('service_id'));
+    await box.sql(
+      `ALTER TABLE {{db}}.infrasage_raw_firehose DELETE WHERE service_id = 'gone' SETTINGS mutations_sync = 2`,
+    );
+    for (const by of ['service_id', 'attributes.team']) {
+      const [tenant] = (await box.json<CostsJson>(args(by))).tenants;
+      expect(tenant?.total).toBe(before.tenants[0]?.total);
+      expect(tenant?.breakdown.map((row) => [row[by], row.kind, row.events])).toEqual([
+        [null, 'unattributed', 5],
+        ...(by === 'service_id' ? [['kept', 'value', 2]] : [[null, 'none', 2]]),
+      ]);
+      expect(sumOf(tenant?.breakdown ?? [])).toBe(units(tenant?.total ?? ''));
+    }
+    // What is of no raw row is metered by type all the same.
+    const [byType] = (await box.json<CostsJson>(args('event_type'))).tenants;
+    expect(byType?.breakdown.map((row) => [row.event_type, row.events])).toEqual([['metric', 7]]);
+  });
+});
+
+it('shares a bill without usage with nobody, and a month without anything is empty', async () => {
+  await withStore(async (box) => {
+    await box.json(['plans', 'apply', box.file('plan.yaml', PLAN), '--from', '2024-01']);
+    await box.json(['plans', 'assign', 'standard', '--tenant', 'idle', '--from', '2024-01']);
+    const { tenants } = await box.json<CostsJson>(month('--by', 'attributes.team'));
+    expect(tenants).toMatchObject([
+      {
+        tenant_id: 'idle',
+        total: '25.00',
+        breakdown: [{ kind: 'unattributed', events: 0, amount: '25.00' }],
+      },
+    ]);
+    const csv = await box.run(month('--format', 'focus-csv'));
+    expect(focusFaults(parseCsv(csv.stdout))).toEqual([]);
+    const none = await box.run(month('--storage-price', '1', '--currency', 'EUR'));
+    expect(none.stdout).toContain('No events in this month.');
+  });
+});
+
+it('shares over thousands of groups, and ends the same every time', async () => {
+  await withStore(async (box) => {
+    const services = Array.from({ length: 3_000 }, (_, i) => event({ timestamp: AT, service_id: `s${i}` }));
+    await box.json(['ingest'], { stdin: lines(...services) });
+    const args = month('--storage-price', '1234567', '--currency', 'EUR', '--json');
+    const first = await box.run(args);
+    const [tenant] = (JSON.parse(first.stdout) as CostsJson).tenants;
+    expect(tenant?.breakdown).toHaveLength(3_000);
+    expect(sumOf(tenant?.breakdown ?? [])).toBe(units(tenant?.total ?? ''));
+    expect((await box.run(args)).stdout).toBe(first.stdout);
+  });
+});
