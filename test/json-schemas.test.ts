@@ -76,6 +76,9 @@ describe('what is printed with --json', () => {
     box.file('full.yaml', readFileSync(new URL('../examples/plan.yaml', import.meta.url)));
     await printed('billing --month --plan full.yaml');
     await printed('billing backtest --plan plan.yaml --months 1', { words: 'billing backtest' });
+    await printed('costs');
+    await printed('costs --by event_type --tenant acme-corp');
+    await printed('costs --by attributes.team --storage-price 0.1 --currency EUR');
     await printed('plans unassign', { words: 'plans unassign' });
     await printed('report --month --html page.html');
     await printed('export usage --to usage.csv', { words: 'export' });

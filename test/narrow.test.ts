@@ -76,6 +76,8 @@ const LINES: readonly string[][] = [
   ['plans', 'assign', 'standard', '--tenant', TENANT],
   ['billing', '--month'],
   ['billing', 'backtest', '--plan', PLAN],
+  ['costs', '--by', 'service_id'],
+  ['costs', '--by', 'attributes.team', '--storage-price', '99999999', '--currency', 'EUR'],
   ['plans', 'unassign', '--tenant', TENANT],
   ['tenants'],
   ['report', '--month', '--html', 'report.html'],

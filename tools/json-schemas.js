@@ -303,6 +303,54 @@ const repair = o({
   bytes_after: bytes,
 });
 
+const costRow = z
+  .object({
+    event_type: z.string().nullable().optional(),
+    service_id: z.string().nullable().optional(),
+    kind: kind.describe(
+      'of a value; of events without the attribute; or of neither, as what is known of them is gone',
+    ),
+    events: count,
+    bytes: bytes.describe('compressed bytes as stored'),
+    amount,
+    currency: z.string().describe('ISO 4217'),
+  })
+  .catchall(
+    z.string().nullable().describe('by attribute: its value under attributes.KEY, null where there is none'),
+  );
+const costs = o({
+  tenant_id: maybe(z.string()).describe('null for all tenants'),
+  month: monthName,
+  period,
+  open: z.boolean().describe('whether the month still runs'),
+  group_by: z.union([z.enum(['event_type', 'service_id']), z.string().startsWith('attributes.')]),
+  weight: z.enum(['bytes', 'events']),
+  tenants: z.array(
+    o({
+      tenant_id: z.string(),
+      currency: z.string().describe('ISO 4217'),
+      basis: z.union([
+        o({ kind: z.literal('plan'), name: z.string(), version: maybe(z.int()) }),
+        o({
+          kind: z.literal('storage_price'),
+          price: z.string().describe('exact'),
+          per: z.literal('GB-month').describe('a GB is 10^9 bytes'),
+        }),
+      ]),
+      parts: z.array(
+        o({
+          kind: z.enum(['usage', 'base_fee', 'minimum', 'adjustment']),
+          month: monthName.describe('the month it is for: of an adjustment an earlier one'),
+          amount,
+        }),
+      ),
+      total: amount.describe('the sum of the parts, and of the amounts of the breakdown'),
+      breakdown: z.array(costRow),
+    }),
+  ),
+  without_plan: z.array(z.string()).describe('tenants with usage of which there is no bill'),
+});
+
 /** By the command's words. */
 export const SHAPES = {
   ingest,
@@ -310,6 +358,7 @@ export const SHAPES = {
   services: usage,
   billing,
   'billing backtest': backtest,
+  costs,
   report,
   export: exported,
   top,
