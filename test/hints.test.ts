@@ -33,6 +33,13 @@ describe('a command line that is named as the next one', () => {
     expect(hintFor(hint, ['init', 'dlq'], {})).toBe(hint);
   });
 
+  it('in a hint that speaks of the tenant itself, which is left to it', () => {
+    const hint = 'the default one is meant without --tenant: infrasage alerts test 80';
+    expect(hintFor(hint, ['alerts'], { tenant: 'acme', database: 'm' })).toBe(
+      'the default one is meant without --tenant: infrasage --database m alerts test 80',
+    );
+  });
+
   it('can be pasted as it is printed, by a summary and by a failure', () =>
     withDataDir(async (box) => {
       const dataDir = join(mkdtempSync(join(box.folder, 'it is ')), "o'data");

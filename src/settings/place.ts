@@ -20,9 +20,10 @@ export function commandLine(words: string, place: Place): string {
   return ['infrasage', words, ...flags].join(' ');
 }
 
-/** The same of a hint, which has command lines among its words. */
+/** The same of a hint, which has command lines among its words; where it speaks of --tenant itself, that is left to it. */
 export function hintFor(hint: string, commands: readonly string[], place: Place): string {
-  const flags = commandLine('', place).slice('infrasage '.length);
+  const { tenant, ...others } = place;
+  const flags = commandLine('', / --tenant\b/.test(hint) ? others : place).slice('infrasage '.length);
   if (flags.trim() === '') return hint;
   const line = new RegExp(`\\binfrasage (?=(?:${commands.join('|')})\\b)`, 'g');
   return hint.replace(line, `infrasage${flags} `);
