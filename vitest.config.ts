@@ -12,6 +12,7 @@ const ON_BOTH = [
     'billing',
     'as-of',
     'attributes',
+    'capacity',
     'cli',
     'costs',
     'dashboard.routes',

@@ -6,6 +6,7 @@ import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
 import { parseCsv } from './helpers/formats.ts';
 import { beside } from './helpers/sharing.ts';
+import { CAN_MOUNT, SmallDisk } from './helpers/small-disk.ts';
 
 interface Written {
   what: string;
@@ -272,6 +273,23 @@ describe.skipIf(ON_SERVER)('export beside other processes', () => {
       });
       expect(readdirSync(join(box.dataDir, 'spool', 'infrasage'))).toEqual([]);
     }));
+
+  it.runIf(CAN_MOUNT).each(['ndjson', 'parquet'])('leaves no %s file on a full disk', (ending) =>
+    withStore(async (box) => {
+      await box.sql(`INSERT INTO {{db}}.infrasage_raw_firehose (tenant_id, timestamp, event_type, service_id, body)
+        SELECT 'a', toDateTime64('2024-02-28 10:00:00', 3, 'UTC'), 'log', 's', randomPrintableASCII(500) FROM numbers(20000)`);
+      const disk = new SmallDisk(join(box.folder, 'small'), '4m');
+      try {
+        const to = join(disk.folder, `events.${ending}`);
+        const { status, stdout, stderr } = await box.run(['export', 'firehose', ...PERIOD, '--to', to]);
+        expect({ status, stdout }).toEqual({ status: 3, stdout: '' });
+        expect(stderr).toContain('the disk is full');
+        expect(readdirSync(disk.folder)).toEqual([]);
+      } finally {
+        disk.remove();
+      }
+    }),
+  );
 
   it.each(['SIGKILL', 'SIGTERM'] as const)('leaves no half file where it is ended by %s', (signal) =>
     withStore(async (box) => {

@@ -83,6 +83,8 @@ describe('what is printed with --json', () => {
     await printed('report --month --html page.html');
     await printed('export usage --to usage.csv', { words: 'export' });
     await printed('export dlq --to letters.parquet', { words: 'export' });
+    await printed('capacity');
+    await printed('capacity --limit 1TB --tenant acme-corp');
     await printed('top');
     await printed('top --tenant acme-corp');
     await printed('tenants');

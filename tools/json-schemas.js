@@ -199,6 +199,46 @@ const report = o({
   file_bytes: bytes.describe('length of the file'),
 });
 
+const disk = o({ name: z.string(), free: bytes, total: bytes });
+const capacity = o({
+  at: time,
+  tables: z
+    .array(
+      o({
+        table: z.string(),
+        rows: count,
+        bytes: bytes.describe('on disk, with indexes and marks'),
+        compressed_bytes: bytes.describe('of its columns'),
+        uncompressed_bytes: bytes.describe('of its columns'),
+        ratio: maybe(z.number()).describe('uncompressed to compressed'),
+        bytes_per_row: maybe(z.number()).describe('on disk'),
+        parts: count,
+        oldest: maybe(time),
+        newest: maybe(time),
+      }),
+    )
+    .describe('largest first; of a cluster, the sum of its shards'),
+  database_bytes: bytes,
+  growth: o({
+    days: z
+      .number()
+      .describe('of which the pace is: the weeks asked for, or since the first events of them came'),
+    events_per_day: count,
+    bytes_per_day: maybe(bytes).describe('on disk, before any go; null where nothing came'),
+    daily: z.array(o({ day: z.string(), events: count, bytes: bytes.describe('compressed, as metered') })),
+  }),
+  raw_retention_days: maybe(z.number()).describe('null for good'),
+  projected: z.array(o({ days: count, bytes: bytes.describe('of the database on disk') })),
+  disks: z.array(disk),
+  limit_bytes: maybe(bytes),
+  days_left: maybe(count).describe('at most 36500; null where nothing grows'),
+  tenant_id: maybe(z.string()).describe('null for all tenants'),
+  by_tenant: z
+    .array(o({ tenant_id: z.string(), events: count, bytes }))
+    .describe('stored events, at most 10'),
+  tenants: count,
+  tenants_bytes: bytes,
+});
 const exported = o({
   what: z.enum(['usage', 'firehose', 'dlq']),
   file: z.string(),
@@ -361,6 +401,7 @@ export const SHAPES = {
   costs,
   report,
   export: exported,
+  capacity,
   top,
   tenants: o({
     tenants: z.array(

@@ -54,6 +54,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./dlq.ts'),
   },
   {
+    name: 'capacity',
+    summary: 'what the tables take up, how they grow, and when the disk is full',
+    load: () => import('./capacity.ts'),
+  },
+  {
     name: 'export',
     summary: 'usage, events or dead letters as a Parquet, CSV or NDJSON file',
     load: () => import('./export.ts'),

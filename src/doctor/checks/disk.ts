@@ -1,19 +1,12 @@
-import { existsSync, statfsSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { formatBytes } from '../../render/text.ts';
 import { growth } from '../../reports/growth.ts';
+import { localDisk, serverDisks, shards } from '../../reports/storage.ts';
 import { type Check, type Data, dataOf, type Finding } from '../check.ts';
 
 /** Less than this is too little for the batches under way, bytes. */
 const LEAST_BYTES = 1024n ** 3n;
 /** Fewer days than these are a finding. */
 const LEAST_DAYS = 14;
-
-interface Disk {
-  name: string;
-  free: bigint;
-  total: bigint;
-}
 
 /** Free space, and how long it lasts at the pace of the last weeks. */
 export const disk: Check = {
@@ -22,12 +15,15 @@ export const disk: Check = {
     const { dataDir } = subject.config;
     const data = await dataOf(subject);
     const local = localDisk(dataDir);
+    const where =
+      data && (await hasTables(data)) ? await shards(data.reader, { server: data.kind === 'server' }) : [];
     // On a server, the data directory has the batches under way only.
-    const disks = data?.kind === 'server' ? [...(await data.server.disks()), local] : [local];
-    const grows = data && (await hasTables(data)) ? await growth(data.reader, subject.now()) : undefined;
-    const filled = disks[0];
+    const theirs = data?.kind === 'server' ? await serverDisks(data.reader) : [];
+    const disks = [...theirs, local];
+    const grows =
+      data && where.length > 0 ? await growth(data.reader, where, { now: subject.now() }) : undefined;
     const perDay = grows?.bytesPerDay ?? null;
-    const days = perDay === null || !filled ? null : Math.floor(Number(filled.free) / perDay);
+    const days = grows?.daysLeft(local.free) ?? null;
     const findings: Finding[] = disks
       .filter(({ free }) => free < LEAST_BYTES)
       .map(({ name, free }) => ({
@@ -38,7 +34,7 @@ export const disk: Check = {
     if (days !== null && days < LEAST_DAYS) {
       findings.push({
         code: 'disk_full_soon',
-        message: `at the pace of the last weeks the disk of ${filled?.name} is full in ${days} days`,
+        message: `at the pace of the last weeks the disk is full in ${days} days`,
         fix: 'infrasage init --raw-retention 90d, or a larger disk',
       });
     }
@@ -57,14 +53,6 @@ export const disk: Check = {
     };
   },
 };
-
-/** The disk of a directory, or of where it would be made. */
-function localDisk(path: string): Disk {
-  let there = path;
-  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
-  const { bavail, blocks, bsize } = statfsSync(there, { bigint: true });
-  return { name: path, free: bavail * bsize, total: blocks * bsize };
-}
 
 async function hasTables(data: Data): Promise<boolean> {
   return data.kind === 'embedded' || (await data.server.schema()) !== undefined;

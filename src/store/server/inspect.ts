@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ServerAddress } from '../../config.ts';
 import { isUpToDate } from '../migrate.ts';
-import { NO_RETRIES, type Params, type Reader, uint64 } from '../store.ts';
+import { NO_RETRIES, type Params, type Reader } from '../store.ts';
 import { Connection } from './connection.ts';
 import { CODE, codeOf } from './failure.ts';
 import { missingGrants } from './grants.ts';
@@ -31,7 +31,6 @@ export interface ServerInspection extends Reader {
   schema(): Promise<'current' | 'outdated' | undefined>;
   /** The statements that would give its user what it lacks, to write or to make the schema too. */
   missingGrants(purpose: 'write' | 'prepare'): Promise<string[]>;
-  disks(): Promise<{ name: string; free: bigint; total: bigint }[]>;
   locks(): Promise<{ name: string; owner: string; expired: boolean }[]>;
   /** The nodes of the cluster that it is on; undefined where it is on none. */
   nodes(): Promise<{ cluster: string; nodes: (NodeState | { node: string; fault: Error })[] } | undefined>;
@@ -96,13 +95,6 @@ class Inspection implements ServerInspection {
 
   missingGrants(purpose: 'write' | 'prepare'): Promise<string[]> {
     return missingGrants(this.#connection, this.database, purpose);
-  }
-
-  disks(): Promise<{ name: string; free: bigint; total: bigint }[]> {
-    return this.query(
-      'SELECT name, free_space AS free, total_space AS total FROM system.disks WHERE total_space > 0',
-      z.object({ name: z.string(), free: uint64, total: uint64 }),
-    );
   }
 
   locks(): Promise<{ name: string; owner: string; expired: boolean }[]> {
