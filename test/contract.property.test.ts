@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { Session } from 'chdb';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ContractOptions, ERROR_CODES, type ErrorCode, explain } from '../src/ingest/contract.ts';
+import { type ContractOptions, ERROR_CODES, type ErrorCode } from '../src/ingest/contract.ts';
+import { explain } from '../src/ingest/judge.ts';
 
 const SEED = Number(process.env.INFRASAGE_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const LINES = 24_000;

@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
-import { explain, tooLong, type Violation } from '../ingest/contract.ts';
+import type { Violation } from '../ingest/contract.ts';
+import { explain, tooLong } from '../ingest/judge.ts';
 import { isoTime } from '../period.ts';
 import { jsonText } from '../render/json.ts';
 import type { Column, Report, Row } from '../render/report.ts';

@@ -1,4 +1,5 @@
-import { type ContractEvent, type ErrorCode, judge } from '../ingest/contract.ts';
+import type { ContractEvent, ErrorCode } from '../ingest/contract.ts';
+import { judge } from '../ingest/judge.ts';
 import { contractOf, type LetterOrigin } from '../reports/dead-letter.ts';
 import type { LetterFilter } from '../reports/dead-letters.ts';
 import {

@@ -1,7 +1,7 @@
 -- The event contract, as the engine decides it: one row in, one row out, with
 -- the code of the first rule that fails (docs/event-contract.md) or ''.
--- src/ingest/contract.ts states the same rules for people; a property test
--- holds the two against each other.
+-- src/ingest/judge.ts states the same rules for people; a property test holds
+-- the two against each other.
 --
 -- Cheap checks over whole columns find the few lines that may break a rule
 -- (suspect); only those are examined rule by rule. What is measured here is
