@@ -47,7 +47,8 @@ const WAYS = {
 
   /** With intents, counts and commits, but nothing that recognises input or settles what was interrupted. */
   async noted(store, file) {
-    const { recordIntent, recordCommit, countBatch } = await import('../dist/ingest/ledger.js');
+    const { recordIntent, recordCommit } = await import('../dist/ingest/ledger.js');
+    const { countBatch } = await import('../dist/ingest/stored-rows.js');
     const { thisProcess } = await import('../dist/store/process.js');
     const owner = thisProcess();
     await writeAll(store, file, {

@@ -6,17 +6,9 @@ import { withRows } from '../store/row-lock.ts';
 import type { Store } from '../store/store.ts';
 import { repairMetering } from '../verify/repair.ts';
 import type { Claim } from './claim.ts';
-import {
-  type BatchTotals,
-  countBatch,
-  isWhole,
-  type LedgerEntry,
-  ownerIn,
-  recordAbort,
-  recordCommit,
-  removeRows,
-} from './ledger.ts';
+import { type LedgerEntry, ownerIn, recordAbort, recordCommit } from './ledger.ts';
 import { spoolPath } from './spool.ts';
+import { type BatchTotals, countBatch, isWhole, removeRows } from './stored-rows.ts';
 import { beginAttempt, completeAttempt } from './write.ts';
 
 /** An attempt at a batch, and its spool file. */

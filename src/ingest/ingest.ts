@@ -8,10 +8,11 @@ import { type Attempt, completeBatch } from './again.ts';
 import { type Batch, type ClaimPlace, cutBatches } from './batch.ts';
 import { type Claim, claim } from './claim.ts';
 import { KnownBatches } from './known.ts';
-import { type BatchTotals, type LedgerEntry, ownerIn } from './ledger.ts';
+import { type LedgerEntry, ownerIn } from './ledger.ts';
 import { settlePlace } from './recover.ts';
 import type { Source } from './source.ts';
 import { spool } from './spool.ts';
+import type { BatchTotals } from './stored-rows.ts';
 import { beginAttempt } from './write.ts';
 
 /**

@@ -5,17 +5,9 @@ import { join } from 'node:path';
 import type { Store } from '../store/store.ts';
 import { beginAgain, completeBatch, isRolledUp, remove } from './again.ts';
 import { type Claim, type Place, placeId, tryClaim } from './claim.ts';
-import {
-  countBatch,
-  hasRows,
-  isWhole,
-  type LedgerEntry,
-  ownerIn,
-  pendingBatches,
-  recordAbort,
-  recordCommit,
-} from './ledger.ts';
+import { type LedgerEntry, ownerIn, pendingBatches, recordAbort, recordCommit } from './ledger.ts';
 import { spooledAs, spoolPath } from './spool.ts';
+import { countBatch, hasRows, isWhole } from './stored-rows.ts';
 
 /** What recovery did with the batches of processes that are gone. */
 export interface Recovery {

@@ -3,14 +3,8 @@ import { batchId } from '../store/batch-id.ts';
 import { withRows } from '../store/row-lock.ts';
 import type { Store } from '../store/store.ts';
 import type { Claim } from './claim.ts';
-import {
-  type BatchTotals,
-  countBatch,
-  isWhole,
-  type LedgerEntry,
-  recordCommit,
-  recordIntent,
-} from './ledger.ts';
+import { type LedgerEntry, recordCommit, recordIntent } from './ledger.ts';
+import { type BatchTotals, countBatch, isWhole } from './stored-rows.ts';
 
 /**
  * Begins an attempt at a batch that is spooled: when it returns, the intent is
