@@ -10,6 +10,7 @@ const ON_BOTH = [
     'api',
     'backtest',
     'billing',
+    'billing-explain',
     'as-of',
     'attributes',
     'capacity',

@@ -65,6 +65,7 @@ describe('what is printed with --json', () => {
     await printed('services');
     await printed('billing --month');
     await printed('billing --month --tenant acme-corp');
+    await printed('billing --month --tenant acme-corp --explain metric --limit 1');
     box.file('plan.yaml', 'name: standard\ncurrency: EUR\nbase_fee: 1\n');
     await printed('plans apply plan.yaml', { words: 'plans apply' });
     await printed('plans list', { words: 'plans list' });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { age as ageEvents } from './helpers/aging.ts';
+import { age as ageEvents, merge } from './helpers/aging.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import type { Ask } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
@@ -27,10 +27,6 @@ async function age(sql: Ask, days: number): Promise<void> {
     SETTINGS mutations_sync = 2`);
 }
 
-const merge = async (sql: Ask) => {
-  for (const table of ['raw_firehose', 'usage_metering', 'dlq'])
-    await sql(`OPTIMIZE TABLE {{db}}.infrasage_${table} FINAL`);
-};
 const counts = async (sql: Ask) => {
   const [found] = await sql(`SELECT (SELECT count() FROM {{db}}.infrasage_raw_firehose) AS firehose,
     (SELECT count() FROM {{db}}.infrasage_dlq) AS letters,

@@ -152,6 +152,43 @@ const billing = o({
   invoices: z.array(invoice).optional().describe('of tenants with a price plan, where there are any'),
 });
 
+const figures = {
+  events: count,
+  bytes_ingested: bytes.describe('compressed bytes as stored'),
+  bytes_received: bytes.describe('as sent'),
+};
+const omitted = maybe(o({ rows: count, ...figures })).describe('the sum of the rows that --limit left out');
+const explanation = o({
+  tenant_id: z.string(),
+  month: z.string(),
+  period,
+  explains: z.string().describe('an event type'),
+  ...figures,
+  by: z.enum(['hour', 'day']),
+  times: z.array(o({ start: time, ...figures })),
+  times_omitted: omitted,
+  batches: z.array(
+    o({
+      batch_id: maybe(z.string()).describe('null for rows that others have written to the firehose'),
+      source: maybe(z.string()).describe('the file, stream or sender it was read from'),
+      received_at: maybe(time),
+      ...figures,
+    }),
+  ),
+  batches_omitted: omitted,
+  unattributed: maybe(
+    o({
+      reason: z
+        .enum(['removed', 'differs'])
+        .describe('raw rows are past their retention, or verify finds a difference'),
+      raw_kept_since: maybe(time),
+      events: z.int(),
+      bytes_ingested: z.int(),
+      bytes_received: z.int(),
+    }),
+  ).describe('what no batch accounts for; negative where batches have more than is metered'),
+}).describe('with --explain; times, and batches with what is unattributed, each add up to the figures');
+
 const stored = {
   events: count,
   events_per_second: z.number(),
@@ -396,7 +433,7 @@ export const SHAPES = {
   ingest,
   usage,
   services: usage,
-  billing,
+  billing: z.union([billing, explanation]),
   'billing backtest': backtest,
   costs,
   report,

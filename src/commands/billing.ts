@@ -9,6 +9,7 @@ import { usageSeries } from '../reports/series.ts';
 import type { Store } from '../store/store.ts';
 import { asOfOption, asOfWords } from './as-of.ts';
 import { configure as configureBacktest } from './billing-backtest.ts';
+import { type ExplainOptions, explainOptions, explainWay, printExplanation } from './billing-explain.ts';
 import { invoiceLines } from './billing-invoice.ts';
 import { chartMeasure, chartOption, limitsChart, monthChart, typesChart } from './charts.ts';
 import { type CommandModule, examples, refuseExcess } from './command.ts';
@@ -22,6 +23,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option('--plan <file>', 'bill by the price plan of this file (YAML), without storing it')
     .addOption(asOfOption())
     .addOption(chartOption());
+  explainOptions(command);
   const refuse = refuseExcess(command, ([word = '']) =>
     /^\d{4}-\d{2}$/.test(word) ? `infrasage billing --month ${word}` : undefined,
   );
@@ -32,10 +34,11 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage billing --month 2026-10 --plan plan.yaml',
     'infrasage billing --month --chart',
     'infrasage billing --month --format csv',
+    'infrasage billing --month --explain metric --tenant acme-corp',
     'infrasage billing backtest --plan new.yaml --months 12 --max-change 10',
   ]);
   configureBacktest(command, act);
-  act<{ month?: string | true; chart?: string | true; asOf?: string; plan?: string }>(
+  act<ExplainOptions & { month?: string | true; chart?: string | true; asOf?: string; plan?: string }>(
     command,
     async (context, options) => {
       refuse();
@@ -44,6 +47,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const asOf = parseAsOf(options.asOf, context.now);
       const now = asOf ?? context.now;
       const month = parseMonth(options.month === true ? undefined : options.month, now);
+      const way = explainWay(options, context);
+      if (way) return printExplanation(context, month, way);
       const measure = chartMeasure(options.chart, context);
       const tried = options.plan === undefined ? undefined : await readPlanFile(options.plan);
       const store = await context.store();

@@ -27,6 +27,8 @@ export interface Report {
   columns: readonly Column[];
   /** The columns of the table alone, where its title and notes have what the others repeat in every row. */
   tableColumns?: readonly Column[];
+  /** The rows as several tables, for people. */
+  sections?: readonly Section[];
   /** One line over the table, for people. */
   title?: string;
   /** In the table, text that does not fit is wrapped, not shortened. */
@@ -38,6 +40,9 @@ export interface Report {
   /** Lines under the table, for people: totals, notes, what to do next. */
   notes?: readonly string[];
 }
+
+/** A table of several: rows of one kind under a heading. */
+export type Section = Pick<Report, 'rows' | 'columns'> & { title: string };
 
 /** What is drawn on a terminal; labels are never trusted. */
 export type Chart = Bars | Columns | Gauges;

@@ -11,6 +11,9 @@ import { folded, wrapped } from './width.ts';
 /** No cell of a table is squeezed below this many characters. */
 const NARROWEST = 8;
 
+/** Rows, and how they are laid out. */
+type Rows = Pick<Report, 'rows' | 'wrap' | 'records'>;
+
 /** The table for people, or its charts: numbers right-aligned, no wider than the terminal, coloured where asked for. */
 export function renderTable(
   report: Report,
@@ -26,16 +29,13 @@ export function renderTable(
   if (report.title) lines.push(...broken(report.title).map((line) => chalk.bold(line)), '');
   if (report.charts) {
     lines.push(...drawCharts(report.charts, { width, color, unicode }));
+  } else if (report.sections) {
+    for (const [i, section] of report.sections.entries()) {
+      lines.push(...(i === 0 ? [] : ['']), ...broken(section.title).map((line) => chalk.bold(line)));
+      lines.push(...rowLines(section, section.columns, { width, unicode, terminal, chalk }));
+    }
   } else if (report.rows.length > 0) {
-    const cells = report.rows.map((row) =>
-      columns.map((column) => cell(column.shown?.(row) ?? row[column.key] ?? null, column)),
-    );
-    const widths = columnWidths(report, columns, cells, width);
-    lines.push(
-      ...(widths
-        ? tableLines(report, columns, cells, { widths, unicode, chalk })
-        : recordLines(report, columns, cells, { width, terminal, cut: glyphs(unicode).cut, chalk })),
-    );
+    lines.push(...rowLines(report, columns, { width, unicode, terminal, chalk }));
   }
   if (report.notes && report.notes.length > 0) {
     if (report.charts ? report.charts.length > 0 : report.rows.length > 0) lines.push('');
@@ -44,8 +44,28 @@ export function renderTable(
   return `${lines.join('\n')}\n`;
 }
 
+/** Rows as a table, or where that does not fit, as records. */
+function rowLines(
+  report: Rows,
+  columns: readonly Column[],
+  {
+    width,
+    unicode,
+    terminal,
+    chalk,
+  }: { width: number; unicode: boolean; terminal: boolean; chalk: ChalkInstance },
+): string[] {
+  const cells = report.rows.map((row) =>
+    columns.map((column) => cell(column.shown?.(row) ?? row[column.key] ?? null, column)),
+  );
+  const widths = columnWidths(report, columns, cells, width);
+  return widths
+    ? tableLines(report, columns, cells, { widths, unicode, chalk })
+    : recordLines(report, columns, cells, { width, terminal, cut: glyphs(unicode).cut, chalk });
+}
+
 function tableLines(
-  { wrap, records }: Report,
+  { wrap, records }: Rows,
   columns: readonly Column[],
   cells: string[][],
   { widths, unicode, chalk }: { widths: number[]; unicode: boolean; chalk: ChalkInstance },
@@ -110,7 +130,7 @@ function cell(value: Cell, { kind }: Column): string {
  * @returns undefined where there is no room for a table
  */
 function columnWidths(
-  { records = false }: Report,
+  { records = false }: Rows,
   columns: readonly Column[],
   cells: string[][],
   width: number,

@@ -10,3 +10,9 @@ export async function age(sql: Ask, days: number): Promise<void> {
   await change('infrasage_usage_metering', 'ingested_at', 'ingested_from');
   await change('infrasage_ingest_batches', 'received_at');
 }
+
+/** Has the engine do now what it does as it merges: remove what is past its term, roll up what is old. */
+export async function merge(sql: Ask): Promise<void> {
+  for (const table of ['raw_firehose', 'usage_metering', 'dlq'])
+    await sql(`OPTIMIZE TABLE {{db}}.infrasage_${table} FINAL`);
+}
