@@ -90,6 +90,7 @@ const LINES: readonly string[][] = [
   ['dlq', 'replay', '--error', 'missing_service_id', '--set', `service_id=${SERVICE}`],
   ['dlq', 'show', 'LETTER'],
   ['dlq', 'purge', '--older-than', '2100-01-01', '--dry-run'],
+  ['capacity', '--limit', '500GB'],
   ['export', 'usage', '--since', '24h', '--to', 'usage.csv'],
   ['sql', 'SELECT * FROM infrasage_raw_firehose LIMIT 2'],
   ['sql', 'SELECT tenant_id, count() FROM infrasage_raw_firehose GROUP BY 1'],
