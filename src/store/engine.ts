@@ -20,9 +20,6 @@ export interface Engine extends IdleEngine {
  * @throws InfrasageError (exit 3) where it is not there, or does not run on this machine
  */
 export async function loadEngine(): Promise<Engine> {
-  // Read by the engine's allocator as it is loaded. Huge pages: 30,000 page faults instead of
-  // 250,000 for 3 million events, and 2 to 12 % less CPU, for 5 % more memory.
-  process.env.JE_MALLOC_CONF ??= 'thp:always';
   try {
     const { version } = await import('chdb');
     const { createChdbConnection } = await import('chdb/connection');
