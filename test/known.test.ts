@@ -1,8 +1,9 @@
 import { appendFileSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type IngestOptions, type IngestSummary, ingest } from '../src/ingest/ingest.ts';
+import { type IngestOptions, ingest } from '../src/ingest/ingest.ts';
 import { fileSource } from '../src/ingest/source.ts';
+import type { IngestSummary } from '../src/ingest/summary.ts';
 import type { Store } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';

@@ -1,16 +1,11 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { InfrasageError } from '../../errors.ts';
-import {
-  type IngestDeps,
-  type IngestOptions,
-  type IngestSummary,
-  ingest,
-  rootKey,
-  slotsOf,
-  together,
-} from '../ingest.ts';
+import { type IngestDeps, type IngestOptions, ingest } from '../ingest.ts';
+import { rootKey } from '../root-key.ts';
+import { slotsOf } from '../run.ts';
 import { fileSource, type Source, startsCompressed } from '../source.ts';
+import { type IngestSummary, together } from '../summary.ts';
 import { FollowedFile } from './followed-file.ts';
 import { Positions } from './positions.ts';
 import { Roots } from './roots.ts';
