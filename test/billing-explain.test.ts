@@ -47,6 +47,33 @@ function file(seed: number, count: number): string {
   );
 }
 
+const PLAN = `name: tried
+currency: EUR
+base_fee: 9
+charges:
+  - id: calls
+    dimension: events
+    event_types: [metric]
+    model: graduated
+    minimum: 50
+    tiers:
+      - up_to: 20
+        price: 1
+      - price: 0.5
+  - id: sent
+    dimension: bytes_received
+    event_types: [metric, log]
+    model: flat
+    price: 0.03
+`;
+interface Invoice {
+  lines: { line_id: string; charge_id: string | null; quantity: number | null; amount: string }[];
+}
+interface Charged extends Invoice {
+  amount: string;
+  quantity: number;
+}
+
 const HOSTILE = '=1+1 \u202Egnp\u001b[31m.ndjson';
 
 describe('a line of the bill', () => {
@@ -143,10 +170,7 @@ describe('a line of the bill', () => {
   });
 
   test.each([
-    [
-      ['--explain', 'nonsense', '--tenant', TENANT],
-      /nonsense is no event type on this bill; use one of metric/,
-    ],
+    [['--explain', 'nonsense', '--tenant', TENANT], /nonsense is not on this bill; use one of metric/],
     [['--explain', 'metric'], /--explain needs the tenant/],
     [['--by', 'day'], /--by goes with --explain/],
     [['--explain', 'metric', '--tenant', TENANT, '--by', 'week'], /--by week is not a span/],
@@ -155,6 +179,54 @@ describe('a line of the bill', () => {
   ])('%j is refused', async (args, words) => {
     const { status, stderr } = await box.run(['billing', '--month', MONTH, ...args]);
     expect({ status, stderr }).toMatchObject({ status: 2, stderr: expect.stringMatching(words) });
+  });
+
+  test('of an invoice is traced from its amount to tiers, hours and batches', async () => {
+    box.file('plan.yaml', PLAN);
+    const args = ['billing', '--month', MONTH, '--tenant', TENANT, '--plan', 'plan.yaml'];
+    const [invoice] = (await box.json<{ invoices: Invoice[] }>(args)).invoices;
+    for (const [name, charge, dimension, types] of [
+      ['calls.2', 'calls', 'events', `'metric'`],
+      ['calls', 'calls', 'events', `'metric'`],
+      ['sent', 'sent', 'bytes_received', `'metric', 'log'`],
+    ] as const) {
+      const found = await box.json<Explained & { invoice: Charged }>([
+        ...args,
+        '--explain',
+        name,
+        '--limit',
+        '3',
+      ]);
+      const own = invoice?.lines.filter(({ charge_id }) => charge_id === charge) ?? [];
+      expect(found.invoice.lines).toEqual(own);
+      expect(found.invoice).toMatchObject({ dimension, not_billed: 0 });
+      const [row] =
+        await box.sql<Figures>(`SELECT sum(event_count) AS events, sum(m.bytes_ingested) AS bytes_ingested,
+        sum(m.bytes_received) AS bytes_received FROM {{db}}.infrasage_usage_metering AS m
+        WHERE tenant_id = '${TENANT}' AND event_type IN (${types}) AND toYYYYMM(hour) = 202402`);
+      expect(found.invoice.quantity).toBe(row?.[dimension]);
+      expect(own.reduce((total, { quantity }) => total + (quantity ?? 0), 0)).toBe(row?.[dimension]);
+      expect(sum([...found.times, found.times_omitted])[dimension]).toBe(row?.[dimension]);
+      expect(sum([...found.batches, found.batches_omitted, found.unattributed])[dimension]).toBe(
+        row?.[dimension],
+      );
+      const cents = own.reduce((total, { amount }) => total + Math.round(Number(amount) * 100), 0);
+      expect(found.invoice.amount).toBe((cents / 100).toFixed(2));
+    }
+    // The tiers: 20 at 1, the other 45 at 0.5; and a minimum of the charge.
+    const { stdout } = await box.run([...args, '--explain', 'calls.1']);
+    expect(stdout).toMatch(/^calls\.1 .* 20 +1 +1\.00 +20\.00$/m);
+    expect(stdout).toMatch(/^calls\.2 .* 45 +1 +0\.50 +22\.50$/m);
+    expect(stdout).toMatch(/^calls\.minimum .* 7\.50$/m);
+    expect(stdout).toContain('Hours and batches each add up to 65 events.');
+    expect(stdout).toContain('Amount: 50.00 EUR, by plan tried (only tried)');
+    const fee = await box.json<object>([...args, '--explain', 'base_fee']);
+    expect(fee).toMatchObject({ invoice: { amount: '9.00', quantity: null, dimension: null } });
+    expect(Object.keys(fee)).not.toContain('batches');
+    const unknown = await box.run([...args, '--explain', 'call']);
+    expect(unknown.stderr).toMatch(
+      /call is not on this bill; use one of base_fee, calls\.1, calls\.2, calls\.minimum, sent,/,
+    );
   });
 
   test('of a type that did not come is zero', async () => {

@@ -80,6 +80,8 @@ describe('what is printed with --json', () => {
     await printed('costs');
     await printed('costs --by event_type --tenant acme-corp');
     await printed('costs --by attributes.team --storage-price 0.1 --currency EUR');
+    for (const name of ['telemetry.1', 'base_fee', 'minimum'])
+      await printed(`billing --month --tenant acme-corp --plan full.yaml --explain ${name}`);
     await printed('plans unassign', { words: 'plans unassign' });
     await printed('report --month --html page.html');
     await printed('export usage --to usage.csv', { words: 'export' });

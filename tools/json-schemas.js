@@ -158,12 +158,9 @@ const figures = {
   bytes_received: bytes.describe('as sent'),
 };
 const omitted = maybe(o({ rows: count, ...figures })).describe('the sum of the rows that --limit left out');
-const explanation = o({
-  tenant_id: z.string(),
-  month: z.string(),
-  period,
-  explains: z.string().describe('an event type'),
+const traced = o({
   ...figures,
+  by_type: z.array(o({ event_type: z.string(), ...figures })),
   by: z.enum(['hour', 'day']),
   times: z.array(o({ start: time, ...figures })),
   times_omitted: omitted,
@@ -187,7 +184,30 @@ const explanation = o({
       bytes_received: z.int(),
     }),
   ).describe('what no batch accounts for; negative where batches have more than is metered'),
-}).describe('with --explain; times, and batches with what is unattributed, each add up to the figures');
+});
+const explanation = o({
+  tenant_id: z.string(),
+  month: z.string(),
+  period,
+  explains: z.string().describe('a line of the invoice, a charge of its plan, or an event type'),
+  invoice: o({
+    plan: invoice.shape.plan,
+    currency: invoice.shape.currency,
+    lines: invoice.shape.lines.describe('of the charge, each tier with what fell into it'),
+    dimension: maybe(z.enum(['events', 'bytes_ingested', 'bytes_received'])).describe(
+      'null where nothing was metered for it, as for a base fee',
+    ),
+    event_types: maybe(z.array(z.string())).describe('null for all'),
+    quantity: maybe(count).describe('of these lines'),
+    amount: z.string().describe('of these lines'),
+    not_billed: z.int().describe('metered by now, and not in quantity: it came after the bill was closed'),
+  })
+    .optional()
+    .describe('where a line is explained'),
+  ...traced.partial().shape,
+}).describe(
+  'with --explain; times, and batches with what is unattributed, each add up to the figures; without them where nothing was metered for it',
+);
 
 const stored = {
   events: count,

@@ -1,43 +1,126 @@
 import { usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
 import { isoTime, type Month } from '../period.ts';
+import { amountText, type Decimal } from '../plans/money.ts';
+import type { Plan } from '../plans/plan.ts';
+import { type InvoiceLine, subtotal } from '../plans/rate.ts';
 import type { Store } from '../store/store.ts';
-import { type Bounded, type Figures, type Origin, type TraceWanted, traceFigures } from './trace.ts';
+import { type Invoice, invoices, lineJson } from './invoice.ts';
+import {
+  type Bounded,
+  type Figure,
+  type Figures,
+  type Origin,
+  type TraceWanted,
+  traceFigures,
+} from './trace.ts';
 
 /** What a line of a bill comes from. */
 export interface Explanation {
-  wanted: Omit<TraceWanted, 'types' | 'figure'>;
-  /** The event type that is explained. */
-  type: string;
-  origin: Origin;
+  wanted: ExplainWanted;
+  /** The lines of an invoice; null where an event type is explained. */
+  charged: Charged | null;
+  /** What was metered for it; null for fees and for the minimum of the whole plan, which nothing was metered for. */
+  origin: Origin | null;
+}
+
+/** How it comes to its amount. */
+export interface Charged {
+  invoice: Invoice;
+  /** All lines of the charge, each tier with what fell into it; of the plan's minimum, all lines with those it tops up. */
+  lines: readonly InvoiceLine[];
+  /** null where nothing was metered for it. */
+  dimension: Figure | null;
+  /** null for all. */
+  eventTypes: readonly string[] | null;
+  /** Of all these lines. */
+  quantity: bigint | null;
+  amount: Decimal;
+  /** What is metered by now and not billed here: it came after the bill was closed. */
+  notBilled: bigint;
+}
+
+export interface ExplainWanted extends Omit<TraceWanted, 'types' | 'figure'> {
+  /** A line of the invoice, a charge of its plan, or an event type. */
+  name: string;
+  now: Date;
+  /** To be tried in the place of the plan in force. */
+  plan?: Plan | undefined;
 }
 
 /**
- * Explains the figures of an event type on a tenant's bill.
- * @throws InfrasageError (exit 2) where there is no such type on it
+ * Explains a line of a tenant's invoice, with all lines of its charge, or the figures of an event type.
+ * @throws InfrasageError (exit 2) where there is nothing of this name on the bill
  */
-export async function explain(
-  store: Store,
-  line: string,
-  wanted: Omit<TraceWanted, 'types' | 'figure'>,
-): Promise<Explanation> {
-  const origin = await traceFigures(store, { ...wanted, types: [line], figure: 'events' });
-  const known = (EVENT_TYPES as readonly string[]).includes(line);
-  if (origin.types.length === 0 && !known)
-    throw usageError(`${line} is no event type on this bill`, `use one of ${EVENT_TYPES.join(', ')}`);
-  return { wanted, type: line, origin };
+export async function explain(store: Store, wanted: ExplainWanted): Promise<Explanation> {
+  const { name, tenantId, month, now, plan } = wanted;
+  const [invoice] = await invoices(store, { tenantId, month, now, plan });
+  const lines = invoice ? linesOf(invoice, name) : [];
+  if (!invoice || lines.length === 0) {
+    const origin = await traceFigures(store, { ...wanted, types: [name], figure: 'events' });
+    if (origin.types.length > 0 || (EVENT_TYPES as readonly string[]).includes(name))
+      return { wanted, charged: null, origin };
+    throw unknown(wanted, invoice);
+  }
+  const metered = lines.find(({ dimension, charge }) => dimension !== null && charge !== null);
+  const common = { invoice, lines, amount: subtotal(lines) };
+  // Lines of several charges have no quantity between them.
+  if (!metered?.dimension || lines.some(({ charge }) => charge !== metered.charge)) {
+    const nothing = { dimension: null, eventTypes: null, quantity: null, notBilled: 0n };
+    return { wanted, charged: { ...common, ...nothing }, origin: null };
+  }
+  const { dimension, eventTypes } = metered;
+  const origin = await traceFigures(store, { ...wanted, types: eventTypes, figure: dimension });
+  const quantity = lines.reduce((total, line) => total + (line.quantity ?? 0n), 0n);
+  const notBilled = origin.total[dimension] - quantity;
+  return { wanted, charged: { ...common, dimension, eventTypes, quantity, notBilled }, origin };
+}
+
+function linesOf({ lines }: Invoice, name: string): readonly InvoiceLine[] {
+  const line = lines.find(({ id }) => id === name);
+  if (line?.kind === 'base_fee') return [line];
+  if (line && line.charge === null) return lines;
+  const charge = line?.charge ?? name;
+  return lines.filter((other) => other.charge === charge);
+}
+
+function unknown({ name, tenantId }: ExplainWanted, invoice: Invoice | undefined) {
+  const earlier = invoice?.adjustments.find(({ month }) => name === `adjustment.${month}`);
+  if (earlier) {
+    return usageError(
+      `${name} is for an earlier month`,
+      `infrasage billing --month ${earlier.month} --explain metric --tenant ${tenantId} has what that month comes from`,
+    );
+  }
+  const names = [...(invoice?.lines.map(({ id }) => id) ?? []), ...EVENT_TYPES];
+  return usageError(`${name} is not on this bill`, `use one of ${names.join(', ')}`);
 }
 
 /** The documented JSON shape. */
-export function explanationJson({ wanted, type, origin }: Explanation) {
-  const { tenantId, month, by } = wanted;
-  const { total, times, batches, unattributed } = origin;
+export function explanationJson({ wanted, charged, origin }: Explanation) {
+  const { tenantId, month, name } = wanted;
   return {
     tenant_id: tenantId,
     month: month.name,
     period: periodJson(month),
-    explains: type,
+    explains: name,
+    ...(charged && { invoice: chargedJson(charged) }),
+    ...(origin && originJson(origin, wanted)),
+  };
+}
+
+function chargedJson({ invoice, lines, dimension, eventTypes, quantity, amount, notBilled }: Charged) {
+  const { plan, currency } = invoice;
+  return {
+    ...{ plan, currency, lines: lines.map((line) => lineJson(line, currency)), dimension },
+    ...{ event_types: eventTypes, quantity, amount: amountText(amount, currency), not_billed: notBilled },
+  };
+}
+
+function originJson({ total, types, times, batches, unattributed }: Origin, { by }: ExplainWanted) {
+  return {
     ...total,
+    by_type: types.map(({ type, ...figures }) => ({ event_type: type, ...figures })),
     by,
     times: times.rows.map(({ start, ...figures }) => ({ start: isoTime(start), ...figures })),
     times_omitted: omittedJson(times),

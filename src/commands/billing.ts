@@ -35,6 +35,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage billing --month --chart',
     'infrasage billing --month --format csv',
     'infrasage billing --month --explain metric --tenant acme-corp',
+    'infrasage billing --month 2026-10 --explain logs.2 --tenant acme-corp',
     'infrasage billing backtest --plan new.yaml --months 12 --max-change 10',
   ]);
   configureBacktest(command, act);
@@ -48,9 +49,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const now = asOf ?? context.now;
       const month = parseMonth(options.month === true ? undefined : options.month, now);
       const way = explainWay(options, context);
-      if (way) return printExplanation(context, month, way);
-      const measure = chartMeasure(options.chart, context);
       const tried = options.plan === undefined ? undefined : await readPlanFile(options.plan);
+      if (way) return printExplanation(context, { ...way, month, plan: tried?.plan });
+      const measure = chartMeasure(options.chart, context);
       const store = await context.store();
       const tenantId = context.config.tenant ?? null;
       const found = await billing(store, { tenantId, month, now, asOf });

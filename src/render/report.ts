@@ -42,7 +42,7 @@ export interface Report {
 }
 
 /** A table of several: rows of one kind under a heading. */
-export type Section = Pick<Report, 'rows' | 'columns'> & { title: string };
+export type Section = Pick<Report, 'rows' | 'columns' | 'wrap'> & { title: string };
 
 /** What is drawn on a terminal; labels are never trusted. */
 export type Chart = Bars | Columns | Gauges;
