@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { InfrasageError } from '../errors.ts';
 import { isKnown, isMade, recordedSchema } from './data-dir.ts';
-import type { EmbeddedStore } from './embedded.ts';
+import type { EmbeddedStore } from './embedded-database.ts';
 import { noDatabase } from './failure.ts';
 import { DirectoryInUse, type Holder, holderOf } from './lock.ts';
 import { fingerprint } from './schema.ts';

@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
 import { databaseName } from '../settings/table.ts';
 import { programVersion } from '../version.ts';
-import type { EmbeddedDatabase, EmbeddedStore } from './embedded.ts';
+import type { EmbeddedDatabase, EmbeddedStore } from './embedded-database.ts';
 import { namelessFile } from './extract.ts';
 import type { NamedLock } from './named-locks.ts';
 import { withShortPath } from './short-path.ts';
