@@ -15,6 +15,7 @@ const ON_BOTH = [
     'attributes',
     'capacity',
     'cli',
+    'closing',
     'costs',
     'dashboard.routes',
     'dlq.commands',

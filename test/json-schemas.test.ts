@@ -82,6 +82,19 @@ describe('what is printed with --json', () => {
     await printed('costs --by attributes.team --storage-price 0.1 --currency EUR');
     for (const name of ['telemetry.1', 'base_fee', 'minimum'])
       await printed(`billing --month --tenant acme-corp --plan full.yaml --explain ${name}`);
+    await printed('plans apply plan.yaml --from 2024-01', { words: 'plans apply' });
+    await printed('plans assign standard --tenant acme-corp --from 2024-01', { words: 'plans assign' });
+    await printed('billing close 2024-01', { words: 'billing close' });
+    const late = { timestamp: '2024-01-28T10:00:00Z' };
+    await printed('ingest', { stdin: lines(event(late), event({ ...late, tenant_id: 'other' })) });
+    const closed = await printed('billing --month 2024-01');
+    const next = await printed('billing --month 2024-02');
+    expect([Object.keys(closed), Object.keys(next)]).toEqual([
+      expect.arrayContaining(['closed_at', 'invoices']),
+      expect.arrayContaining(['adjustments']),
+    ]);
+    await printed('billing reopen 2024-01 --reason test', { words: 'billing reopen' });
+    await printed('billing history', { words: 'billing history' });
     await printed('plans unassign', { words: 'plans unassign' });
     await printed('report --month --html page.html');
     await printed('export usage --to usage.csv', { words: 'export' });

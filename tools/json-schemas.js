@@ -74,6 +74,12 @@ const tenantMonth = {
   ),
 };
 const amount = z.string().describe('exact, with the digits of the currency: "12.30"');
+const adjustment = {
+  month: z.string().describe('that the events are of'),
+  quantities: z
+    .array(o({ event_type: z.string(), events: z.int(), bytes_ingested: z.int(), bytes_received: z.int() }))
+    .describe('what has changed since it was billed, with its sign'),
+};
 const invoice = o({
   tenant_id: z.string(),
   month: z.string(),
@@ -98,15 +104,7 @@ const invoice = o({
     }),
   ),
   subtotal: amount,
-  adjustments: z.array(
-    o({
-      month: z.string().describe('that it is for'),
-      quantities: z.array(
-        o({ event_type: z.string(), events: z.int(), bytes_ingested: z.int(), bytes_received: z.int() }),
-      ),
-      amount,
-    }),
-  ),
+  adjustments: z.array(o({ ...adjustment, amount })),
   total: amount,
   open: z.boolean().describe('whether the month is not over'),
   projected: maybe(o({ method: z.literal('linear'), total: amount })).describe(
@@ -119,6 +117,23 @@ const change = {
   difference: amount,
   change_percent: maybe(z.string()).describe('null where nothing became something'),
 };
+const totals = o({ events: count, bytes_ingested: bytes, bytes_received: bytes });
+const closingRecord = {
+  month: z.string(),
+  action: z.enum(['close', 'reopen']),
+  at: time,
+  user: z.string().describe('of the operating system'),
+  host: z.string(),
+  reason: maybe(z.string()),
+  overridden: z.array(z.string()).describe('what stood against it'),
+  before: totals.describe('billed for the month until then'),
+  after: totals.describe('of a closing, what was billed; of a reopening, what is metered'),
+};
+const closing = o({
+  ...closingRecord,
+  already: z.boolean().describe('whether it was closed before, and nothing was done'),
+});
+const closings = o({ closed_months: z.array(z.string()), history: z.array(o(closingRecord)) });
 const backtest = o({
   plan: z.string(),
   currency: z.string(),
@@ -149,7 +164,12 @@ const billing = o({
   quota_bytes: tenantMonth.quota_bytes.optional(),
   thresholds: tenantMonth.thresholds.optional(),
   by_tenant: z.array(o(tenantMonth)).optional().describe('of all tenants'),
+  closed_at: time.optional().describe('where the month is closed'),
   invoices: z.array(invoice).optional().describe('of tenants with a price plan, where there are any'),
+  adjustments: z
+    .array(o({ tenant_id: z.string(), ...adjustment, amount: maybe(amount), currency: maybe(z.string()) }))
+    .optional()
+    .describe('what has changed of earlier months that are closed; null without a plan'),
 });
 
 const figures = {
@@ -455,6 +475,9 @@ export const SHAPES = {
   services: usage,
   billing: z.union([billing, explanation]),
   'billing backtest': backtest,
+  'billing close': closing,
+  'billing reopen': o(closingRecord),
+  'billing history': closings,
   costs,
   report,
   export: exported,

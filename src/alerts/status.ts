@@ -17,6 +17,8 @@ export interface LimitStatus {
 /** What usage of a month is held against. */
 export interface Limits {
   quotaOf(tenantId: string): Quota;
+  /** The percentages of its thresholds. */
+  percentsOf(tenantId: string): number[];
   /** How each limit of a tenant stands; nothing where there is none. */
   status(tenantId: string, used: { events: bigint; bytes: bigint }): LimitStatus[];
   /** All thresholds of that time. */
@@ -29,20 +31,34 @@ export async function readLimits(store: Store, at?: Date): Promise<Limits> {
   const alerts = (await listAlerts(store, null, { removed: at !== undefined })).filter(
     (alert): alert is UsageAlert => alert.kind === 'usage' && isInForce(alert, at),
   );
+  const percentsOf = (tenantId: string) => applying(alerts, tenantId).map(({ percent }) => percent);
   return {
     thresholds: alerts,
+    percentsOf,
     quotaOf: (tenantId) => quotas.of(tenantId, at),
     status: (tenantId, used) =>
-      DIMENSIONS.flatMap((dimension): LimitStatus[] => {
-        const quota = quotas.of(tenantId, at)[dimension];
-        if (quota === null) return [];
-        const thresholds = applying(alerts, tenantId).map(({ percent }) => {
-          const level = levelOf(quota, percent);
-          return { percent, level, reached: used[dimension] >= level };
-        });
-        return [{ tenantId, dimension, used: used[dimension], quota, thresholds }];
+      limitStatus(tenantId, used, {
+        quota: quotas.of(tenantId, at),
+        percents: percentsOf(tenantId),
       }),
   };
+}
+
+/** How each limit of a tenant stands against thresholds of so many percent; nothing where there is none. */
+export function limitStatus(
+  tenantId: string,
+  used: { events: bigint; bytes: bigint },
+  { quota: limits, percents }: { quota: Quota; percents: readonly number[] },
+): LimitStatus[] {
+  return DIMENSIONS.flatMap((dimension): LimitStatus[] => {
+    const quota = limits[dimension];
+    if (quota === null) return [];
+    const thresholds = percents.map((percent) => {
+      const level = levelOf(quota, percent);
+      return { percent, level, reached: used[dimension] >= level };
+    });
+    return [{ tenantId, dimension, used: used[dimension], quota, thresholds }];
+  });
 }
 
 /** How the limits of the current month stand, of one tenant or of all, fullest first; and the thresholds there are. */

@@ -3,7 +3,8 @@ import { amountText, type Decimal, decimal, divideRounded, minorDigits, sum, ZER
 import type { Grouping, Kind } from '../reports/grouping.ts';
 import { type GroupsBy, type MeteredGroup, meteredGroups } from '../reports/groups.ts';
 import type { Store } from '../store/store.ts';
-import { type Invoice, invoices, priceText } from './invoice.ts';
+import { bill } from './bill.ts';
+import { type Invoice, priceText } from './invoice.ts';
 import { shareOut } from './shares.ts';
 
 /** What a bill can be shared by: compressed bytes as stored, or events. */
@@ -90,7 +91,7 @@ export async function costsOf(
   },
 ): Promise<Costs> {
   const { tenantId, month, now, groupBy, weight, storage } = wanted;
-  const billed = storage ? [] : await invoices(store, { tenantId, month, now });
+  const billed = storage ? [] : (await bill(store, { tenantId, month, now })).invoices;
   const groups = new Map<string, MeteredGroup[]>();
   for (const group of await meteredGroups(store, { tenantId, period: month.period, groupBy })) {
     const theirs = groups.get(group.tenant);
@@ -103,7 +104,7 @@ export async function costsOf(
   const known = new Set(bills.map(({ tenant }) => tenant));
   return {
     ...{ tenantId, month, open: now < month.period.end, groupBy, weight },
-    tenants: bills.map((bill) => shareBill(bill, groups.get(bill.tenant) ?? [], weight)),
+    tenants: bills.map((one) => shareBill(one, groups.get(one.tenant) ?? [], weight)),
     withoutPlan: [...groups.keys()].filter((tenant) => !known.has(tenant)),
   };
 }

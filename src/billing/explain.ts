@@ -5,7 +5,8 @@ import { amountText, type Decimal } from '../plans/money.ts';
 import type { Plan } from '../plans/plan.ts';
 import { type InvoiceLine, subtotal } from '../plans/rate.ts';
 import type { Store } from '../store/store.ts';
-import { type Invoice, invoices, lineJson } from './invoice.ts';
+import { bill } from './bill.ts';
+import { type Invoice, lineJson } from './invoice.ts';
 import {
   type Bounded,
   type Figure,
@@ -54,7 +55,8 @@ export interface ExplainWanted extends Omit<TraceWanted, 'types' | 'figure'> {
  */
 export async function explain(store: Store, wanted: ExplainWanted): Promise<Explanation> {
   const { name, tenantId, month, now, plan } = wanted;
-  const [invoice] = await invoices(store, { tenantId, month, now, plan });
+  // A tenant may have a second one, without lines, for adjustments in another currency.
+  const [invoice] = (await bill(store, { tenantId, month, now, plan })).invoices;
   const lines = invoice ? linesOf(invoice, name) : [];
   if (!invoice || lines.length === 0) {
     const origin = await traceFigures(store, { ...wanted, types: [name], figure: 'events' });

@@ -1,23 +1,20 @@
 import { isoTime, type Month } from '../period.ts';
 import { readCatalog } from '../plans/catalog.ts';
-import { amountText, type Decimal, minorDigits, sum } from '../plans/money.ts';
+import { amountText, type Decimal, minorDigits, ZERO } from '../plans/money.ts';
 import type { Plan } from '../plans/plan.ts';
 import { type InvoiceLine, rate, subtotal, type TypeQuantities } from '../plans/rate.ts';
-import { type Billing, billingJson, project } from '../reports/billing.ts';
+import { project } from '../reports/billing.ts';
 import type { Store } from '../store/store.ts';
+import { quantityJson, type TenantAdjustment } from './adjustments.ts';
 import { monthFigures, type TypeFigures } from './figures.ts';
 
 export type { InvoiceLine } from '../plans/rate.ts';
 
-/** What a closed month's figures came to since, billed with a later month. */
-export interface Adjustment {
-  /** The month that it is for: `2026-09`. */
-  month: string;
-  /** What has changed, with its sign. */
-  quantities: readonly TypeQuantities[];
+/** What has changed of a closed month since it was billed, billed with a later month. */
+export type Adjustment = Pick<TenantAdjustment, 'month' | 'quantities'> & {
   /** What the month comes to now, less what was billed for it; with its sign. */
   amount: Decimal;
-}
+};
 
 /** What a tenant is to pay for a month. */
 export interface Invoice {
@@ -39,44 +36,89 @@ export interface Invoice {
   projected: { method: 'linear'; total: Decimal } | null;
 }
 
+/** What the invoices of a month are made of. */
+export interface Wanted {
+  /** null: all tenants. */
+  tenantId: string | null;
+  month: Month;
+  now: Date;
+  /** To be tried in the place of those in force, on every tenant with events. */
+  plan?: Plan | undefined;
+  /** With the figures that were known at this time. */
+  asOf?: Date | undefined;
+  /** Of that month and tenant, where they were read already: what is shown beside agrees with them. */
+  figures?: readonly TypeFigures[];
+}
+
 /**
  * The invoices of a month, by events, largest first: of every tenant that has a plan of its own, and where there is a
  * default, of every tenant with events in that month.
- * @param wanted.tenantId null: all tenants
- * @param wanted.plan to be tried in the place of those in force, on every tenant with events
- * @param wanted.asOf with the figures that were known at this time
- * @param wanted.figures of that month and tenant, where they were read already: what is shown beside agrees with them
- * @throws InfrasageError (exit 3) where these are not known any more
+ * @throws InfrasageError (exit 3) where the figures that are asked for are not known any more
  */
 export async function invoices(
   store: Store,
-  {
-    tenantId,
-    month,
-    now,
-    plan,
-    asOf,
-    figures,
-  }: {
-    tenantId: string | null;
-    month: Month;
-    now: Date;
-    plan?: Plan | undefined;
-    asOf?: Date | undefined;
-    figures?: readonly TypeFigures[];
-  },
+  { tenantId, month, now, plan, asOf, figures }: Wanted,
 ): Promise<Invoice[]> {
   const catalog = await readCatalog(store);
   const metered = figures ?? (await monthFigures(store, { tenantId, month, asOf }));
   const own = (plan ? [] : catalog.tenantsWithOwn(month)).filter(
     (tenant) => tenantId === null || tenant === tenantId,
   );
+  return invoicesOf(byTenant(metered, own), {
+    ...{ month, now: asOf ?? now },
+    planOf: async (tenant) => (plan ? { plan, version: null } : catalog.planOf(tenant, month)),
+  });
+}
+
+/** The invoices of tenants, in their order, of those that have a plan. */
+export async function invoicesOf(
+  tenants: ReadonlyMap<string, readonly TypeQuantities[]>,
+  {
+    month,
+    now,
+    planOf,
+  }: {
+    month: Month;
+    now: Date;
+    planOf: (tenant: string) => Promise<{ plan: Plan; version: number | null } | undefined>;
+  },
+): Promise<Invoice[]> {
   const made: Invoice[] = [];
-  for (const [tenant, theirs] of byTenant(metered, own)) {
-    const inForce = plan ? { plan, version: null } : await catalog.planOf(tenant, month);
-    if (inForce) made.push(invoiceOf(inForce, theirs, { tenant, month, now: asOf ?? now }));
+  for (const [tenant, theirs] of tenants) {
+    const inForce = await planOf(tenant);
+    if (inForce) made.push(invoiceOf(inForce, theirs, { tenant, month, now }));
   }
   return made;
+}
+
+/**
+ * Invoices with what earlier months are billed for once more. Where a tenant has none in the currency of that, it gets
+ * one without lines.
+ */
+export function withAdjustments(
+  made: readonly Invoice[],
+  adjustments: readonly TenantAdjustment[],
+  { month, now }: { month: Month; now: Date },
+): Invoice[] {
+  const all = [...made];
+  for (const { tenant, month: of, quantities, plan, amount } of adjustments) {
+    if (!plan || !amount) continue;
+    const { name, version, currency } = plan;
+    const at = all.findIndex((one) => one.tenant === tenant && one.currency === currency);
+    const open = now < month.period.end;
+    const invoice = all[at] ?? {
+      ...{ tenant, month, plan: { name, version }, currency, lines: [], adjustments: [] },
+      ...{ subtotal: ZERO, total: ZERO, open, projected: open ? { method: 'linear', total: ZERO } : null },
+    };
+    const added = {
+      ...invoice,
+      adjustments: [...invoice.adjustments, { month: of, quantities, amount }],
+      total: invoice.total.plus(amount),
+      projected: invoice.projected && { ...invoice.projected, total: invoice.projected.total.plus(amount) },
+    };
+    all.splice(at < 0 ? all.length : at, 1, added);
+  }
+  return all;
 }
 
 /** Figures by their tenant, by events, largest first; then those that have none. */
@@ -98,16 +140,10 @@ export function byTenant(
 export function invoiceOf(
   { plan, version }: { plan: Plan; version: number | null },
   figures: readonly TypeQuantities[],
-  {
-    tenant,
-    month,
-    now,
-    adjustments = [],
-  }: { tenant: string; month: Month; now: Date; adjustments?: readonly Adjustment[] },
+  { tenant, month, now }: { tenant: string; month: Month; now: Date },
 ): Invoice {
   const lines = rate(plan, figures);
   const net = subtotal(lines);
-  const added = sum(adjustments.map(({ amount }) => amount));
   const open = now < month.period.end;
   const expected = open
     ? subtotal(
@@ -119,8 +155,8 @@ export function invoiceOf(
     : null;
   return {
     ...{ tenant, month, plan: { name: plan.name, version }, currency: plan.currency, lines },
-    ...{ subtotal: net, adjustments, total: net.plus(added), open },
-    projected: expected && { method: 'linear', total: expected.plus(added) },
+    ...{ subtotal: net, adjustments: [], total: net, open },
+    projected: expected && { method: 'linear', total: expected },
   };
 }
 
@@ -169,20 +205,13 @@ export function invoiceJson(invoice: Invoice) {
     subtotal: amountText(invoice.subtotal, currency),
     adjustments: adjustments.map(({ month: name, quantities, amount }) => ({
       month: name,
-      quantities: quantities.map(({ type, events, bytesIngested, bytesReceived }) => ({
-        ...{ event_type: type, events, bytes_ingested: bytesIngested, bytes_received: bytesReceived },
-      })),
+      quantities: quantities.map(quantityJson),
       amount: amountText(amount, currency),
     })),
     total: amountText(invoice.total, currency),
     open,
     projected: projected && { method: projected.method, total: amountText(projected.total, currency) },
   };
-}
-
-/** The JSON shape of a month's bill: its totals, and where there are any, its invoices. */
-export function billJson(found: Billing, made: readonly Invoice[]) {
-  return { ...billingJson(found), ...(made.length > 0 && { invoices: made.map(invoiceJson) }) };
 }
 
 /** A unit price in full, with the digits of the minor unit at least. */

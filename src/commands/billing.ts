@@ -1,14 +1,17 @@
 import type { Dimension } from '../alerts/evaluate.ts';
-import { billJson, type Invoice, invoices } from '../billing/invoice.ts';
+import { type Bill, bill, billJson } from '../billing/bill.ts';
+import type { Invoice } from '../billing/invoice.ts';
 import { usageError } from '../errors.ts';
 import { parseAsOf, parseMonth } from '../period.ts';
 import type { Chart, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
-import { type Billing, billing } from '../reports/billing.ts';
+import type { Billing } from '../reports/billing.ts';
 import { usageSeries } from '../reports/series.ts';
 import type { Store } from '../store/store.ts';
 import { asOfOption, asOfWords } from './as-of.ts';
+import { adjustmentNotes, adjustmentRows } from './billing-adjustments.ts';
 import { configure as configureBacktest } from './billing-backtest.ts';
+import { configure as configureClosing } from './billing-close.ts';
 import { type ExplainOptions, explainOptions, explainWay, printExplanation } from './billing-explain.ts';
 import { invoiceLines } from './billing-invoice.ts';
 import { chartMeasure, chartOption, limitsChart, monthChart, typesChart } from './charts.ts';
@@ -36,9 +39,14 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage billing --month --format csv',
     'infrasage billing --month --explain metric --tenant acme-corp',
     'infrasage billing --month 2026-10 --explain logs.2 --tenant acme-corp',
+    'infrasage billing close 2026-10',
+    'infrasage billing close 2026-10 --override "the late region is billed apart"',
+    'infrasage billing reopen 2026-10 --reason "wrong price plan"',
+    'infrasage billing history',
     'infrasage billing backtest --plan new.yaml --months 12 --max-change 10',
   ]);
   configureBacktest(command, act);
+  configureClosing(command, act);
   act<ExplainOptions & { month?: string | true; chart?: string | true; asOf?: string; plan?: string }>(
     command,
     async (context, options) => {
@@ -54,10 +62,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const measure = chartMeasure(options.chart, context);
       const store = await context.store();
       const tenantId = context.config.tenant ?? null;
-      const found = await billing(store, { tenantId, month, now, asOf });
-      const { figures } = found;
-      const made = await invoices(store, { tenantId, month, now, asOf, figures, plan: tried?.plan });
-      const report = billingReport(found, { made, now });
+      const its = await bill(store, { tenantId, month, now, asOf, plan: tried?.plan });
+      const { found } = its;
+      const report = billingReport(its, now);
       if (measure) report.charts = await billingCharts(store, { found, now, measure });
       await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
       return context.print(report);
@@ -85,14 +92,12 @@ async function billingCharts(
   ];
 }
 
-function billingReport(found: Billing, { made, now }: { made: readonly Invoice[]; now: Date }): Report {
+function billingReport(its: Bill, now: Date): Report {
+  const { found, invoices: made, adjustments, closing } = its;
   const { tenantId, month, tenants, total } = found;
   const several = tenants.length > 1;
   const ahead = now < month.period.start;
   const open = !ahead && now < month.period.end;
-  const rows = tenants.flatMap((tenant) =>
-    tenant.by_type.map((type) => ({ tenant_id: tenant.tenant_id, ...type })),
-  );
   const [only] = tenants;
   const usage = [
     `${made.length > 0 ? 'Metered' : 'Total'}: ${plural(total.total_events, 'event')}${total.millions_of_events > 0 ? ` (${total.millions_of_events} million)` : ''}, ${formatBytes(total.total_bytes)} stored`,
@@ -103,21 +108,36 @@ function billingReport(found: Billing, { made, now }: { made: readonly Invoice[]
   // A quota that is set today is not that of a month that is over.
   const limits = open || found.limits.length > 0 ? alertLines(found) : [];
   const invoice = made.length > 0 ? invoiceLines(made) : undefined;
+  const state = ahead ? ', not begun yet' : open ? ', still open' : closing ? ', closed' : '';
   return {
-    data: billJson(found, made),
-    rows,
-    columns: [
-      ...(several ? [{ key: 'tenant_id', title: 'Tenant', kind: 'text' } as const] : []),
-      { key: 'event_type', title: 'Type', kind: 'text' },
-      { key: 'events', title: 'Events', kind: 'count' },
-      { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
-    ],
-    title: `Bill of ${tenantId ?? (several ? 'all tenants' : (only?.tenant_id ?? 'all tenants'))}, ${month.name} (UTC)${ahead ? ', not begun yet' : open ? ', still open' : ''}${asOfWords(found.asOf)}`,
+    data: billJson(its),
+    ...usageLines(its),
+    title: `Bill of ${tenantId ?? (several ? 'all tenants' : (only?.tenant_id ?? 'all tenants'))}, ${month.name} (UTC)${state}${asOfWords(found.asOf)}`,
     ...invoice,
     notes: [
       ...(invoice ? [...(invoice.notes ?? []), ...withoutPlan(found, made)] : []),
       ...(total.total_events === 0n ? ['No events in this month.'] : usage),
+      ...adjustmentNotes(adjustments),
       ...limits,
+    ],
+  };
+}
+
+/** The totals by type, and what earlier months are billed for once more, where no plan makes lines of it. */
+function usageLines({ found, adjustments }: Bill): Pick<Report, 'rows' | 'columns'> {
+  const late = adjustmentRows(adjustments);
+  const rows = found.tenants.flatMap(({ tenant_id, by_type }) =>
+    by_type.map((type) => ({ tenant_id, ...type, ...(late.length > 0 && { late_of: null }) })),
+  );
+  const tenants = new Set([...found.tenants, ...late].map(({ tenant_id }) => tenant_id));
+  return {
+    rows: [...rows, ...late],
+    columns: [
+      ...(tenants.size > 1 ? [{ key: 'tenant_id', title: 'Tenant', kind: 'text' } as const] : []),
+      { key: 'event_type', title: 'Type', kind: 'text' },
+      ...(late.length > 0 ? [{ key: 'late_of', title: 'Late, of', kind: 'text' } as const] : []),
+      { key: 'events', title: 'Events', kind: 'count' },
+      { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
     ],
   };
 }

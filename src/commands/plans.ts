@@ -1,3 +1,4 @@
+import { readClosings } from '../billing/closings.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../errors.ts';
 import { write } from '../io.ts';
@@ -11,6 +12,7 @@ import {
   readCatalog,
   unknownPlan,
 } from '../plans/catalog.ts';
+import type { Store } from '../store/store.ts';
 import { type CommandModule, examples } from './command.ts';
 import { readPlanFile } from './plan-file.ts';
 
@@ -45,6 +47,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
         changed
           ? `${name} is in force from ${effectiveFrom} on, as version ${number}.`
           : `Nothing to do: ${month.name} has this text already, as version ${number}.`,
+        ...(await closedNotes(store, month)),
       ],
     });
   });
@@ -130,8 +133,17 @@ async function setPlan(context: Context, from: string | undefined, plan: string 
       { key: 'plan', title: 'Plan', kind: 'text' },
       { key: 'effective_from', title: 'From', kind: 'text', whole: true },
     ],
-    notes: [changed ? assignmentWords(assignment) : `Nothing to do: it is so in ${month.name} already.`],
+    notes: [
+      changed ? assignmentWords(assignment) : `Nothing to do: it is so in ${month.name} already.`,
+      ...(await closedNotes(store, month)),
+    ],
   });
+}
+
+/** That months from one on are closed, and have their bills by the plans of then. */
+async function closedNotes(store: Store, { name }: Month): Promise<string[]> {
+  const closed = (await readClosings(store)).months.filter((month) => month >= name);
+  return closed.length === 0 ? [] : [`Closed, and billed as they were: ${closed.join(', ')}.`];
 }
 
 /** The text of a plan and nothing else, to be changed and applied again. */

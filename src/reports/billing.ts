@@ -1,7 +1,7 @@
 import type { UsageAlert } from '../alerts/alerts.ts';
 import { endOf } from '../alerts/evaluate.ts';
 import { usedPercent } from '../alerts/quotas.ts';
-import { type LimitStatus, readLimits } from '../alerts/status.ts';
+import { type LimitStatus, type Limits, readLimits } from '../alerts/status.ts';
 import { isoTime, type Month } from '../period.ts';
 import type { Store } from '../store/store.ts';
 import { type TypeFigures, typeFigures } from './type-figures.ts';
@@ -42,7 +42,7 @@ export interface Billing {
   /** The time as of which it is told; null: as it is now. */
   asOf: Date | null;
   /** What it is made of. */
-  figures: TypeFigures[];
+  figures: readonly TypeFigures[];
   /** By tenant, largest first. */
   tenants: TenantMonth[];
   total: Omit<
@@ -69,9 +69,23 @@ export async function billing(
     asOf,
   }: { tenantId: string | null; month: Month; now: Date; asOf?: Date | undefined },
 ): Promise<Billing> {
-  const rows = await typeFigures(store, { tenantId, period: month.period, asOf });
+  const figures = await typeFigures(store, { tenantId, period: month.period, asOf });
+  const limits = await readLimits(store, endOf(month.period, asOf ?? now) ?? asOf);
+  return billingOf(figures, limits, { tenantId, month, now, asOf });
+}
+
+/** The same of figures and limits that are known. */
+export function billingOf(
+  rows: readonly TypeFigures[],
+  limits: Limits,
+  {
+    tenantId,
+    month,
+    now,
+    asOf,
+  }: { tenantId: string | null; month: Month; now: Date; asOf?: Date | undefined },
+): Billing {
   const at = asOf ?? now;
-  const limits = await readLimits(store, endOf(month.period, at) ?? asOf);
   const names = [...new Set([...(tenantId === null ? [] : [tenantId]), ...rows.map((row) => row.tenant)])];
   const tenants = names.map((name): TenantMonth => {
     const month_ = summarise(

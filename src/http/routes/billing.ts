@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { billJson, invoices } from '../../billing/invoice.ts';
+import { bill, billJson } from '../../billing/bill.ts';
 import { parseAsOf, parseMonth } from '../../period.ts';
-import { billing } from '../../reports/billing.ts';
 import type { Store } from '../../store/store.ts';
 import type { App } from '../app.ts';
 import { tenantOf } from '../auth.ts';
@@ -56,8 +55,19 @@ const invoice = z.object({
   projected: z.object({ method: z.literal('linear'), total: amount }).nullable(),
 });
 
-const bill = summary.extend({
-  invoices: z.array(invoice).optional().describe('one, where the tenant has a price plan'),
+const answer = summary.extend({
+  closed_at: z.string().optional().describe('RFC 3339, UTC; where the month is closed'),
+  invoices: z.array(invoice).optional().describe('one a currency, where the tenant has a price plan'),
+  adjustments: z
+    .array(
+      adjustment.extend({
+        tenant_id: z.string(),
+        amount: amount.nullable(),
+        currency: z.string().nullable(),
+      }),
+    )
+    .optional()
+    .describe('what has changed of earlier months that are closed, with its sign; on the invoices too'),
 });
 
 /** What is to be paid: the same as the command `billing`. */
@@ -73,7 +83,7 @@ export function billingRoutes(app: App, { store, now }: { store: Store; now: () 
           as_of: asOfQuery,
           tenant_id: tenantParameter,
         }),
-        response: { 200: bill, ...problems(400, 401, 403, 429, 503) },
+        response: { 200: answer, ...problems(400, 401, 403, 429, 503) },
       },
     },
     async (request) => {
@@ -81,9 +91,7 @@ export function billingRoutes(app: App, { store, now }: { store: Store; now: () 
       const tenantId = tenantOf(request, request.query.tenant_id);
       const asOf = parseAsOf(request.query.as_of, moment, 'as_of');
       const month = parseMonth(request.query.month, asOf ?? moment, 'month');
-      const found = await billing(store, { tenantId, month, now: moment, asOf });
-      const made = await invoices(store, { tenantId, month, now: moment, asOf, figures: found.figures });
-      return bill.parse(billJson(found, made));
+      return answer.parse(billJson(await bill(store, { tenantId, month, now: moment, asOf })));
     },
   );
 }

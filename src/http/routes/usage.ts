@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { may } from '../../access/roles.ts';
+import { bill } from '../../billing/bill.ts';
 import { parseAsOf, parseMonth, parsePeriod } from '../../period.ts';
 import { renderCsv } from '../../render/csv.ts';
-import { billing, billingJson } from '../../reports/billing.ts';
+import { billingJson } from '../../reports/billing.ts';
 import { ATTRIBUTE, GROUPINGS, isAttribute, KINDS, parseGrouping } from '../../reports/grouping.ts';
 import { type Usage, usage, usageCells, usageJson } from '../../reports/usage.ts';
 import type { Store } from '../../store/store.ts';
@@ -187,7 +188,7 @@ export function usageRoutes(
       const { month, as_of, tenant_id } = request.query;
       const moment = now();
       const asOf = parseAsOf(as_of, moment, 'as_of');
-      const found = await billing(store, {
+      const { found } = await bill(store, {
         tenantId: tenantOf(request, tenant_id),
         month: parseMonth(month, asOf ?? moment, 'month'),
         now: moment,

@@ -1,0 +1,145 @@
+import { endOf } from '../alerts/evaluate.ts';
+import { type Limits, limitStatus, readLimits } from '../alerts/status.ts';
+import { isoTime, type Month, parseMonth } from '../period.ts';
+import { readCatalog } from '../plans/catalog.ts';
+import { type Plan, parsePlan } from '../plans/plan.ts';
+import { type Billing, billingJson, billingOf } from '../reports/billing.ts';
+import type { Store } from '../store/store.ts';
+import { adjustmentJson, adjustmentsOf, type TenantAdjustment } from './adjustments.ts';
+import { type Billed, readBilled } from './billed.ts';
+import { type ClosingRecord, type Closings, readClosings } from './closings.ts';
+import { figuresOfMonths, monthFigures, type TypeFigures } from './figures.ts';
+import { byTenant, type Invoice, invoiceJson, invoices, invoicesOf, withAdjustments } from './invoice.ts';
+
+/** The bill of a month. */
+export interface Bill {
+  /** Its totals, quotas and projection. */
+  found: Billing;
+  /** Of tenants that have a plan. */
+  invoices: readonly Invoice[];
+  /** What earlier, closed months are billed for once more; with a plan, it is on the invoices. */
+  adjustments: readonly TenantAdjustment[];
+  /** null where the month is open. */
+  closing: ClosingRecord | null;
+}
+
+interface Wanted {
+  /** null: all tenants. */
+  tenantId: string | null;
+  month: Month;
+  now: Date;
+  asOf?: Date | undefined;
+}
+
+/**
+ * The bill of a month. Of one that is closed, what was billed, whatever has come since; on that of the first month
+ * after these that is open, what has changed of them.
+ * @param wanted.asOf as it was at this time
+ * @param wanted.plan to be tried in the place of those in force, on every tenant with events; without adjustments
+ * @throws InfrasageError (exit 3) where that is not known any more
+ */
+export async function bill(store: Store, wanted: Wanted & { plan?: Plan | undefined }): Promise<Bill> {
+  const { tenantId, month, asOf, plan } = wanted;
+  const closings = await readClosings(store, asOf);
+  const closing = closings.of(month.name);
+  if (closing) return closedBill(store, closing, wanted);
+  const figures = await monthFigures(store, { tenantId, month, asOf });
+  const made = await invoices(store, { ...wanted, figures });
+  const adjustments = plan ? [] : await openAdjustments(store, closings, wanted);
+  return {
+    found: billingOf(figures, await limitsOf(store, wanted), wanted),
+    invoices: withAdjustments(made, adjustments, { month, now: timeOf(wanted) }),
+    ...{ adjustments, closing: null },
+  };
+}
+
+async function closedBill(
+  store: Store,
+  closing: ClosingRecord,
+  wanted: Wanted & { plan?: Plan | undefined },
+): Promise<Bill> {
+  const { tenantId, month, plan } = wanted;
+  const billed = await readBilled(store, { closingIds: [closing.closingId], tenantId });
+  const locked = billed.filter((one) => one.month === month.name);
+  const adjustments = billed
+    .filter((one) => one.month !== month.name)
+    .map(({ figures, ...one }): TenantAdjustment => ({ ...one, quantities: figures }));
+  const figures = largestFirst(
+    locked.flatMap(({ tenant, figures }) => figures.map((figure) => ({ tenant, ...figure }))),
+  );
+  const found = billingOf(figures, lockedLimits(locked, await limitsOf(store, wanted)), wanted);
+  if (plan) {
+    const made = await invoices(store, { ...wanted, figures });
+    return { found, closing, invoices: made, adjustments: [] };
+  }
+  const plans = new Map(locked.map((one) => [one.tenant, one.plan]));
+  const paying = locked.filter((one) => one.plan).map(({ tenant }) => tenant);
+  const now = timeOf(wanted);
+  const made = await invoicesOf(byTenant(figures, paying), {
+    ...{ month, now },
+    planOf: async (tenant) => {
+      const its = plans.get(tenant);
+      return its ? { plan: await parsePlan(its.text, its.name), version: its.version } : undefined;
+    },
+  });
+  return { found, closing, adjustments, invoices: withAdjustments(made, adjustments, { month, now }) };
+}
+
+/** The JSON shape of a bill: its totals, and where there are any, its invoices and adjustments. */
+export function billJson({ found, invoices: made, adjustments, closing }: Bill) {
+  return {
+    ...billingJson(found),
+    ...(closing && { closed_at: isoTime(closing.at) }),
+    ...(made.length > 0 && { invoices: made.map(invoiceJson) }),
+    ...(adjustments.length > 0 && { adjustments: adjustments.map(adjustmentJson) }),
+  };
+}
+
+function timeOf({ asOf, now }: Wanted): Date {
+  return asOf ?? now;
+}
+
+/** A month that is over is held against the quotas and thresholds of its end. */
+function limitsOf(store: Store, wanted: Wanted): Promise<Limits> {
+  return readLimits(store, endOf(wanted.month.period, timeOf(wanted)) ?? wanted.asOf);
+}
+
+/** What closed months have to be billed for, where this is the month to do it: the first one after them. */
+export async function openAdjustments(
+  store: Store,
+  closings: Closings,
+  { tenantId, month, now, asOf }: Wanted,
+): Promise<TenantAdjustment[]> {
+  const [first] = closings.months;
+  const last = closings.months.at(-1);
+  if (first === undefined || last === undefined || closings.neighbours?.after !== month.name) return [];
+  const months = { first: parseMonth(first, now), last: parseMonth(last, now) };
+  const metered = await figuresOfMonths(store, { tenantId, months, asOf });
+  const closingIds = closings.months.flatMap((name) => closings.of(name)?.closingId ?? []);
+  const billed = await readBilled(store, { closingIds, tenantId });
+  return adjustmentsOf(metered, billed, await readCatalog(store));
+}
+
+/** The order in which figures are read from the metering. */
+function largestFirst(figures: readonly TypeFigures[]): TypeFigures[] {
+  const order = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
+  return [...figures].sort(
+    (a, b) => Number(b.events - a.events) || order(a.tenant, b.tenant) || order(a.type, b.type),
+  );
+}
+
+/** The quotas and thresholds that were locked; of tenants that had nothing to be locked, those of the month's end. */
+function lockedLimits(locked: readonly Billed[], others: Limits): Limits {
+  const of = new Map(locked.map((one) => [one.tenant, one]));
+  return {
+    quotaOf: (tenantId) => of.get(tenantId)?.quota ?? others.quotaOf(tenantId),
+    percentsOf: (tenantId) => [...(of.get(tenantId)?.thresholds ?? others.percentsOf(tenantId))],
+    status(tenantId, used) {
+      const its = of.get(tenantId);
+      return its
+        ? limitStatus(tenantId, used, { quota: its.quota, percents: its.thresholds })
+        : others.status(tenantId, used);
+    },
+    thresholds: others.thresholds,
+  };
+}
