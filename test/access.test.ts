@@ -68,6 +68,10 @@ const ROUTES: Record<string, Case> = {
   'GET /api/v1/dlq/summary': { roles: READERS, ofTenant: true },
   'GET /api/v1/usage/summary': { roles: READERS, ofTenant: true, query: 'month=2024-03' },
   'GET /api/v1/billing': { roles: READERS, ofTenant: true, query: 'month=2024-03' },
+  'GET /api/v1/costs': {
+    ...{ roles: READERS, ofTenant: true },
+    query: 'month=2024-03&storage_price=99999999&currency=EUR',
+  },
   'GET /api/v1/usage/alerts': { roles: READERS, ofTenant: true },
   'POST /api/v1/usage/alerts': {
     roles: SETTERS,

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isoTime } from '../src/period.ts';
+import { as, server } from './helpers/api.ts';
 import { type Sandbox, sandbox, withStore } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 import { focusFaults } from './helpers/focus.ts';
@@ -35,6 +37,7 @@ const units = (amount: string) => BigInt(amount.replace('.', ''));
 const sumOf = (rows: readonly { amount: string }[]) =>
   rows.reduce((sum, { amount }) => sum + units(amount), 0n);
 const bytesOf = (rows: readonly { bytes: number }[]) => rows.reduce((sum, { bytes }) => sum + bytes, 0);
+const NOW = new Date();
 const AT = '2024-02-28T10:15:00Z';
 const some = (count: number, fields: Record<string, unknown>) =>
   Array.from({ length: count }, () => event({ timestamp: AT, ...fields }));
@@ -89,10 +92,10 @@ describe('with plans, storage prices and services of several tenants', () => {
       expect(tenant.breakdown.reduce((sum, { events }) => sum + events, 0)).toBe(19);
       const sizes = tenant.breakdown.map((row) => row[weight]);
       expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
-      // Each of the three parts is off by less than a cent.
+      // Off by less than a cent, of however many parts the bill is.
       const whole = sizes.reduce((sum, size) => sum + size, 0);
       for (const row of tenant.breakdown)
-        expect(Math.abs(Number(units(row.amount)) - (2500 * row[weight]) / whole)).toBeLessThan(3);
+        expect(Math.abs(Number(units(row.amount)) - (2500 * row[weight]) / whole)).toBeLessThan(1);
     }
   });
 
@@ -102,6 +105,57 @@ describe('with plans, storage prices and services of several tenants', () => {
     ]);
     const { tenants } = await box.json<CostsJson>(month('--tenant', 'acme-corp'));
     expect(JSON.stringify(bill)).toContain(`"total":"${tenants[0]?.total}"`);
+  });
+
+  it('a plan is tried on every tenant, and nothing of it is stored', async () => {
+    const tried = box.file('tried.yaml', PLAN.replace('price: 1', 'price: 7').replace('standard', 'tried'));
+    const found = await box.json<CostsJson>(month('--plan', tried, '--by', 'event_type'));
+    expect(found.without_plan).toEqual([]);
+    expect(found.tenants.map(({ tenant_id, total, basis }) => [tenant_id, total, basis])).toEqual([
+      ['acme-corp', '29.00', { kind: 'plan', name: 'tried', version: null }],
+      ['globex', '25.00', { kind: 'plan', name: 'tried', version: null }],
+    ]);
+    const table = await box.run(month('--plan', tried, '--tenant', 'globex'));
+    expect(table.stdout).toContain('Total: 25.00 EUR, the bill by plan tried (only tried)');
+    const { tenants } = await box.json<CostsJson>(month('--tenant', 'acme-corp'));
+    expect(tenants[0]?.total).toBe('25.00');
+  });
+
+  it('the API has what the command prints, of the tenant of the token', async () => {
+    const asked = [
+      ['', []],
+      ['&group_by=event_type&weight=events', ['--by', 'event_type', '--weight', 'events']],
+      ...['JPY', 'KWD'].map((currency) => [
+        `&group_by=attributes.team&storage_price=123456789.5&currency=${currency}`,
+        ['--by', 'attributes.team', '--storage-price', '123456789.5', '--currency', currency],
+      ]),
+    ] as [string, string[]][];
+    const printed: CostsJson[] = [];
+    for (const [, args] of asked)
+      printed.push(await box.json<CostsJson>(month('--tenant', 'acme-corp', ...args)));
+    const store = await box.openStore();
+    const { app } = await server(store);
+    try {
+      const get = async (query: string, tenant = 'acme-corp') =>
+        app.inject({ url: `/api/v1/costs?month=2024-02${query}`, headers: await as('viewer', tenant) });
+      for (const [i, [query]] of asked.entries()) {
+        const answer = await get(query);
+        expect(answer.statusCode).toBe(200);
+        expect(answer.json()).toEqual(printed[i]);
+      }
+      expect((await get('', 'globex')).json()).toMatchObject({ tenants: [], without_plan: ['globex'] });
+      for (const wrong of [
+        '&group_by=hour',
+        '&weight=lines',
+        '&storage_price=1',
+        '&currency=EUR',
+        '&as_of=7d',
+      ])
+        expect((await get(wrong)).statusCode).toBe(400);
+    } finally {
+      await app.close();
+      await store.close();
+    }
   });
 
   it('says which tenants have no bill, and refuses where none has one', async () => {
@@ -202,6 +256,8 @@ describe('with plans, storage prices and services of several tenants', () => {
     [['--storage-price', '0.1'], /^infrasage: --storage-price needs a currency/],
     [['--storage-price', '1e-3', '--currency', 'EUR'], /^infrasage: --storage-price 1e-3 is not a price/],
     [['--storage-price', '0.1', '--currency', 'Euro'], /^infrasage: --currency Euro is not a currency/],
+    [['--plan', 'plan.yaml', '--storage-price', '1', '--currency', 'EUR'], /two prices/],
+    [['--as-of', '2999-01-01'], /^infrasage: --as-of 2999-01-01 is still to come/],
     [['--currency', 'EUR'], /^infrasage: --currency goes with --storage-price/],
     [['--provider', 'Example'], /^infrasage: --provider goes with --format focus-csv/],
     [['--provider', ' ', '--format', 'focus-csv'], /^infrasage: --provider is empty/],
@@ -217,6 +273,32 @@ describe('with plans, storage prices and services of several tenants', () => {
       expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
       expect(stderr).toMatch(/does not print focus-csv; infrasage costs does/);
     }
+  });
+});
+
+it('as of a time, the bill and its groups are what they were', async () => {
+  await withStore(async (box) => {
+    const daysAgo = (days: number) => ({ now: new Date(NOW.getTime() - days * 86_400_000) });
+    const plan = box.file('plan.yaml', PLAN.replace('minimum: 25.00', 'minimum: 0'));
+    await box.json(['plans', 'apply', plan, '--from', '2024-01'], daysAgo(5));
+    await box.json(['plans', 'assign', 'standard', '--tenant', 'acme-corp', '--from', '2024-01'], daysAgo(5));
+    const service = (name: string) => ({ service_id: name, attributes: { team: name } });
+    await box.json(['ingest', box.file('a.ndjson', lines(...some(7, service('first'))))], daysAgo(4));
+    const before: Record<string, TenantJson[]> = {};
+    for (const by of BY) before[by] = (await box.json<CostsJson>(month('--by', by), daysAgo(4))).tenants;
+    const later = lines(...some(7, service('second')), ...some(14, service('first')));
+    await box.json(['ingest', box.file('b.ndjson', later)], daysAgo(2));
+    const at = isoTime(daysAgo(3).now);
+    for (const by of BY) {
+      const now = await box.json<CostsJson>(month('--by', by));
+      expect(now).not.toHaveProperty('as_of');
+      expect(now.tenants[0]?.total).toBe('14.00');
+      const then = await box.json<CostsJson>(month('--by', by, '--as-of', at));
+      expect(then).toMatchObject({ as_of: at, open: false, tenants: before[by] });
+      expect(then.tenants[0]?.total).toBe('11.00');
+    }
+    const table = await box.run(month('--as-of', '2024-02-29'));
+    expect(table.stdout).toContain('2024-02 (UTC), still open, as of 2024-02-29T00:00:00Z, shared by bytes');
   });
 });
 

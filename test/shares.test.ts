@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type Costs, invoiceBill, shareBill, WEIGHTS } from '../src/billing/costs.ts';
 import { FOCUS_COLUMNS, focusRows } from '../src/billing/focus.ts';
 import type { Invoice } from '../src/billing/invoice.ts';
-import { shareOut } from '../src/billing/shares.ts';
+import { shareOut, shareParts } from '../src/billing/shares.ts';
 import { parseMonth } from '../src/period.ts';
 import { amountText, decimal, minorDigits, sum } from '../src/plans/money.ts';
 import { renderCsv } from '../src/render/csv.ts';
@@ -51,6 +51,46 @@ describe('an amount that is shared out', () => {
     const many = shareOut(99_999n, Array<bigint>(7_000).fill(3n));
     expect(total(many)).toBe(99_999n);
     expect([many[0], many[6_999]]).toEqual([15n, 14n]);
+  });
+});
+
+describe('a bill of parts that is shared out', () => {
+  const parts = fc.array(amount, { minLength: 1, maxLength: 6 });
+  it('has no rest in any part, and each group has what it would have of a bill of one part', () => {
+    fc.assert(
+      fc.property(parts, weights, (amounts, all) => {
+        const shared = shareParts(amounts, all);
+        const whole = total(all);
+        expect(shared.map(total)).toEqual(amounts);
+        const bill = shareOut(total(amounts), all);
+        all.forEach((one, i) => {
+          expect(total(shared.map((part) => part[i] ?? 0n))).toBe(bill[i]);
+          amounts.forEach((size, at) => {
+            const off = (shared[at]?.[i] ?? 0n) * whole - size * one;
+            expect(off <= whole && off >= -whole).toBe(true);
+            if (one === 0n) expect(shared[at]?.[i]).toBe(0n);
+            // What is to be paid is no group's credit, and the other way round.
+            expect((shared[at]?.[i] ?? 0n) * size >= 0n).toBe(true);
+          });
+        });
+      }),
+      RUNS,
+    );
+  });
+
+  it('of one part is as an amount is, and no share of a part has the other sign', () => {
+    expect(shareParts([100n], [1n, 1n, 1n])).toEqual([[34n, 33n, 33n]]);
+    expect(shareParts([-100n], [1n, 1n, 1n])).toEqual([[-34n, -33n, -33n]]);
+    // Each part by itself would give all three of its cents to the first.
+    expect(shareParts([1n, 1n, 1n], [1n, 1n, 1n])).toEqual([
+      [1n, 0n, 0n],
+      [0n, 1n, 0n],
+      [0n, 0n, 1n],
+    ]);
+    expect(shareParts([1n, -1n], [1n, 1n])).toEqual([
+      [1n, 0n],
+      [-1n, 0n],
+    ]);
   });
 });
 
@@ -137,7 +177,14 @@ describe('a bill that is shared over groups', () => {
       fc.property(bill, groups, fc.constantFrom(...WEIGHTS), by, (invoice, all, weightBy, groupBy) => {
         const named = groupBy === 'service_id' ? all.filter(({ key }) => key?.trim()) : all;
         const costs: Costs = {
-          ...{ tenantId: null, month: invoice.month, open: false, weight: weightBy, withoutPlan: [] },
+          ...{
+            tenantId: null,
+            month: invoice.month,
+            open: false,
+            weight: weightBy,
+            asOf: null,
+            withoutPlan: [],
+          },
           groupBy: groupBy as Costs['groupBy'],
           tenants: [shareBill(invoiceBill(invoice), named, weightBy)],
         };

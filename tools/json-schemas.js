@@ -440,6 +440,7 @@ const costs = o({
   month: monthName,
   period,
   open: z.boolean().describe('whether the month still runs'),
+  as_of: time.optional().describe('where it is told as of a time'),
   group_by: z.union([z.enum(['event_type', 'service_id']), z.string().startsWith('attributes.')]),
   weight: z.enum(['bytes', 'events']),
   tenants: z.array(

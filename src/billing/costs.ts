@@ -1,11 +1,16 @@
+import { type InfrasageError, usageError } from '../errors.ts';
 import { isoTime, type Month } from '../period.ts';
 import { amountText, type Decimal, decimal, divideRounded, minorDigits, sum, ZERO } from '../plans/money.ts';
+import type { Plan } from '../plans/plan.ts';
+import { formatCount } from '../render/text.ts';
 import type { Grouping, Kind } from '../reports/grouping.ts';
 import { type GroupsBy, type MeteredGroup, meteredGroups } from '../reports/groups.ts';
 import type { Store } from '../store/store.ts';
 import { bill } from './bill.ts';
+import { groupBy } from './group-by.ts';
 import { type Invoice, priceText } from './invoice.ts';
-import { shareOut } from './shares.ts';
+import { shareParts } from './shares.ts';
+import type { StoragePrice } from './storage-price.ts';
 
 /** What a bill can be shared by: compressed bytes as stored, or events. */
 export const WEIGHTS = ['bytes', 'events'] as const;
@@ -14,7 +19,7 @@ export type Weight = (typeof WEIGHTS)[number];
 /** A GB of a storage price: 10^9 bytes, as the units of FOCUS have it; a GiB is 2^30. */
 const GB = 1_000_000_000n;
 
-/** A part of a bill; each is shared by itself, so that what it is for stays known. */
+/** A part of a bill; of each it is known what falls to whom. */
 export interface Part {
   kind: 'usage' | 'base_fee' | 'minimum' | 'adjustment';
   /** The month it is for: of an adjustment an earlier one. */
@@ -42,7 +47,7 @@ export interface CostRow {
   bytes: bigint;
   /** Of each part of the bill, in their order. */
   shares: readonly Decimal[];
-  /** Their sum. */
+  /** Their sum: the group's share of the whole bill, off by less than a unit. */
   amount: Decimal;
 }
 
@@ -62,22 +67,21 @@ export interface Costs {
   open: boolean;
   groupBy: Grouping;
   weight: Weight;
+  /** The time as of which it is told; null: as it is now. */
+  asOf: Date | null;
   tenants: readonly TenantCosts[];
   /** Tenants with usage that have no bill: no plan is in force for them. */
   withoutPlan: readonly string[];
-}
-
-/** A price for each GB stored and month. */
-export interface StoragePrice {
-  price: Decimal;
-  /** ISO 4217. */
-  currency: string;
 }
 
 /**
  * What a month's events cost, by group.
  * @param wanted.tenantId null: all tenants, each with a bill of its own
  * @param wanted.storage in the place of what is billed
+ * @param wanted.plan to be tried in the place of those in force, without adjustments
+ * @param wanted.asOf the bill and the groups as they were at this time
+ * @param wanted.limit groups at most
+ * @throws InfrasageError (exit 2) where there are more, (exit 3) where what was known then is not known any more
  */
 export async function costsOf(
   store: Store,
@@ -88,22 +92,23 @@ export async function costsOf(
     groupBy: GroupsBy;
     weight: Weight;
     storage?: StoragePrice | undefined;
+    plan?: Plan | undefined;
+    asOf?: Date | undefined;
+    limit?: number | undefined;
   },
 ): Promise<Costs> {
-  const { tenantId, month, now, groupBy, weight, storage } = wanted;
-  const billed = storage ? [] : (await bill(store, { tenantId, month, now })).invoices;
-  const groups = new Map<string, MeteredGroup[]>();
-  for (const group of await meteredGroups(store, { tenantId, period: month.period, groupBy })) {
-    const theirs = groups.get(group.tenant);
-    if (theirs) theirs.push(group);
-    else groups.set(group.tenant, [group]);
-  }
+  const { tenantId, month, now, weight, storage, plan, asOf, limit } = wanted;
+  const billed = storage ? [] : (await bill(store, { tenantId, month, now, plan, asOf })).invoices;
+  const found = await meteredGroups(store, { ...wanted, period: month.period });
+  if (limit !== undefined && found.length > limit) throw tooManyGroups(wanted.groupBy, limit);
+  const groups = groupBy(found, ({ tenant }) => tenant);
   const bills = storage
     ? [...groups].map(([tenant, theirs]) => storageBill(tenant, theirs, { month, ...storage }))
     : billed.map(invoiceBill);
   const known = new Set(bills.map(({ tenant }) => tenant));
   return {
-    ...{ tenantId, month, open: now < month.period.end, groupBy, weight },
+    ...{ tenantId, month, open: (asOf ?? now) < month.period.end, groupBy: wanted.groupBy, weight },
+    asOf: asOf ?? null,
     tenants: bills.map((one) => shareBill(one, groups.get(one.tenant) ?? [], weight)),
     withoutPlan: [...groups.keys()].filter((tenant) => !known.has(tenant)),
   };
@@ -151,14 +156,22 @@ export function shareBill(bill: Bill, groups: readonly MeteredGroup[], weight: W
   const weights = weightsOf(known, weight);
   const digits = minorDigits(bill.currency);
   const unit = decimal(`1e-${digits}`);
-  const shared = bill.parts.map(({ amount }) =>
-    shareOut(BigInt(amount.toFixed(digits).replace('.', '')), weights),
+  const shared = shareParts(
+    bill.parts.map(({ amount }) => BigInt(amount.toFixed(digits).replace('.', ''))),
+    weights,
   );
   const rows = known.map(({ key, kind, events, bytes }, at): CostRow => {
     const shares = shared.map((part) => decimal(part[at] ?? 0n).times(unit));
     return { key, kind, events, bytes, shares, amount: sum(shares) };
   });
   return { bill, rows };
+}
+
+function tooManyGroups(by: Grouping, limit: number): InfrasageError {
+  return usageError(
+    `there are more than ${formatCount(limit)} groups by ${by}`,
+    'the command infrasage costs has no limit',
+  );
 }
 
 /** What an amount is shared over groups by; where nothing weighs anything, it is all unattributed. */
@@ -175,12 +188,13 @@ function descending(a: bigint, b: bigint): number {
 }
 
 /** The JSON shape: amounts are texts, exact. */
-export function costsJson({ tenantId, month, open, groupBy, weight, tenants, withoutPlan }: Costs) {
+export function costsJson({ tenantId, month, open, groupBy, weight, asOf, tenants, withoutPlan }: Costs) {
   return {
     tenant_id: tenantId,
     month: month.name,
     period: { start: isoTime(month.period.start), end: isoTime(month.period.end) },
     open,
+    ...(asOf && { as_of: isoTime(asOf) }),
     group_by: groupBy,
     weight,
     tenants: tenants.map((tenant) => {

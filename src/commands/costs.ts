@@ -1,24 +1,19 @@
-import {
-  type Costs,
-  costCells,
-  costsJson,
-  costsOf,
-  type StoragePrice,
-  type TenantCosts,
-  WEIGHTS,
-} from '../billing/costs.ts';
+import { type Costs, costCells, costsJson, costsOf, type TenantCosts, WEIGHTS } from '../billing/costs.ts';
 import { FOCUS_COLUMNS, focusRows } from '../billing/focus.ts';
 import { priceText } from '../billing/invoice.ts';
+import { parseStoragePrice } from '../billing/storage-price.ts';
 import type { Context } from '../context.ts';
 import { usageError } from '../errors.ts';
-import { parseMonth } from '../period.ts';
-import { amountText, decimal, isCurrency } from '../plans/money.ts';
+import { parseAsOf, parseMonth } from '../period.ts';
+import { amountText } from '../plans/money.ts';
 import type { Column, Report } from '../render/report.ts';
 import { plural } from '../render/text.ts';
 import { parseGrouping } from '../reports/grouping.ts';
 import { GROUPS } from '../reports/groups.ts';
+import { asOfOption, asOfWords } from './as-of.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
 import { groupColumns } from './group-label.ts';
+import { readPlanFile } from './plan-file.ts';
 import { sayIfUnknown } from './unknown-tenant.ts';
 
 interface CostsOptions {
@@ -27,6 +22,8 @@ interface CostsOptions {
   weight: string;
   storagePrice?: string;
   currency?: string;
+  plan?: string;
+  asOf?: string;
   provider?: string;
 }
 
@@ -42,15 +39,19 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .addOption(
       oneOf('--weight <weight>', 'shared in proportion to stored bytes or events', WEIGHTS).default('bytes'),
     )
+    .option('--plan <file>', 'the bill by the price plan of this file (YAML), without storing it')
     .option(
       '--storage-price <price>',
       'in the place of the bill: a price for each GB (10^9 bytes) stored and month',
     )
     .option('--currency <code>', 'of --storage-price, like EUR (ISO 4217)')
+    .addOption(asOfOption())
     .option('--provider <name>', 'who bills, for focus-csv; default InfraSage');
   examples(command, [
     'infrasage costs --by service_id --month 2026-10',
     'infrasage costs --by attributes.team --weight events',
+    'infrasage costs --month 2026-10 --plan plan.yaml',
+    'infrasage costs --month 2026-10 --as-of 2026-11-02',
     'infrasage costs --by attributes.team --storage-price 0.35 --currency EUR',
     'infrasage costs --month 2026-10 --format focus-csv > focus-2026-10.csv',
   ]);
@@ -61,13 +62,22 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const weight = WEIGHTS.find((word) => word === options.weight);
       if (!weight)
         throw usageError(`--weight ${options.weight} is not a weight`, `use one of ${WEIGHTS.join(', ')}`);
-      const storage = storagePrice(options);
+      const storage = parseStoragePrice(options.storagePrice, options.currency, {
+        price: '--storage-price',
+        currency: '--currency',
+      });
+      if (storage && options.plan !== undefined)
+        throw usageError('--plan and --storage-price are two prices', 'leave one of them out');
       const provider = providerName(options.provider, context);
       const { now } = context;
-      const month = parseMonth(options.month === true ? undefined : options.month, now);
+      const asOf = parseAsOf(options.asOf, now);
+      const month = parseMonth(options.month === true ? undefined : options.month, asOf ?? now);
+      const plan = options.plan === undefined ? undefined : (await readPlanFile(options.plan)).plan;
       const tenantId = context.config.tenant ?? null;
       const store = await context.store();
-      const found = await costsOf(store, { tenantId, month, now, groupBy, weight, storage });
+      const found = await costsOf(store, {
+        ...{ tenantId, month, now, groupBy, weight, storage, plan, asOf },
+      });
       const events = found.tenants.flatMap(({ rows }) => rows).reduce((sum, row) => sum + row.events, 0n);
       if (found.withoutPlan.length === 0) await sayIfUnknown(context, { store, tenantId, events });
       await refuseWithoutBill(context, found);
@@ -78,24 +88,6 @@ export const configure: CommandModule['configure'] = (command, act) => {
     { formats: ['focus-csv'] },
   );
 };
-
-/** @throws InfrasageError (exit 2) where it is no price, or not known in which currency */
-function storagePrice({ storagePrice: text, currency }: CostsOptions): StoragePrice | undefined {
-  if (text === undefined) {
-    if (currency === undefined) return undefined;
-    throw usageError('--currency goes with --storage-price', 'a price plan has a currency of its own');
-  }
-  if (!/^\d{1,12}(\.\d{1,12})?$/.test(text)) {
-    throw usageError(
-      `--storage-price ${text} is not a price`,
-      'write it like 0.35: at most 12 digits before and after the point',
-    );
-  }
-  if (currency === undefined) throw usageError('--storage-price needs a currency', 'add --currency EUR');
-  if (!isCurrency(currency))
-    throw usageError(`--currency ${currency} is not a currency`, 'write its code like EUR (ISO 4217)');
-  return { price: decimal(text), currency };
-}
 
 /** @throws InfrasageError (exit 2) where it would be of no use */
 function providerName(given: string | undefined, { config }: Context): string {
@@ -139,7 +131,7 @@ function costsReport(found: Costs): Report {
     ),
     columns: [...columns.columns, ...figures],
     tableColumns: [...groupColumns(groupBy, { tenants: several, kinds: true }).tableColumns, ...figures],
-    title: `Costs of ${tenantId ?? (several ? 'all tenants' : (tenants[0]?.bill.tenant ?? 'all tenants'))}, ${month.name} (UTC)${open ? ', still open' : ''}, shared by ${weight}`,
+    title: `Costs of ${tenantId ?? (several ? 'all tenants' : (tenants[0]?.bill.tenant ?? 'all tenants'))}, ${month.name} (UTC)${open ? ', still open' : ''}${asOfWords(found.asOf)}, shared by ${weight}`,
     notes:
       tenants.length === 0
         ? ['No events in this month.']
@@ -160,7 +152,7 @@ function totals({ bill }: TenantCosts, several: boolean): string[] {
   const money = (amount: typeof total) => `${amountText(amount, currency)} ${currency}`;
   const by =
     basis.kind === 'plan'
-      ? `the bill by plan ${basis.name}${basis.version === null ? '' : ` version ${basis.version}`}`
+      ? `the bill by plan ${basis.name}${basis.version === null ? ' (only tried)' : ` version ${basis.version}`}`
       : `${priceText(basis.price, currency)} ${currency} for each GB (10^9 bytes) stored and month`;
   const late = parts.filter(({ kind }) => kind === 'adjustment');
   return [

@@ -21,6 +21,7 @@ import { describeApi } from './openapi.ts';
 import { type Failure, HttpProblem, rawProblem, toProblem } from './problem.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { billingRoutes } from './routes/billing.ts';
+import { costsRoutes } from './routes/costs.ts';
 import { dashboardRoutes } from './routes/dashboard.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -111,6 +112,7 @@ export async function buildServer(parts: ServerParts): Promise<App> {
   metricsRoutes(app, parts);
   usageRoutes(app, { ...parts, cursors: new Cursors(parts.random(32)) });
   billingRoutes(app, parts);
+  costsRoutes(app, parts);
   alertRoutes(app, parts);
   quotaRoutes(app, parts);
   seriesRoutes(app, parts);

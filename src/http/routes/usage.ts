@@ -13,13 +13,12 @@ import { forbidden, principalOf, tenantOf } from '../auth.ts';
 import { type Cursors, MAX_CURSOR } from '../cursor.ts';
 import { BY_TOKEN, problems } from '../openapi.ts';
 import { count64 } from '../serializer.ts';
+import { groupByQuery } from './group-query.ts';
 import { tenantParameter } from './tenant-query.ts';
 
 /** Rows of a page, unless the caller says how many, and at most. */
 const PAGE = 1_000;
 const LONGEST_PAGE = 10_000;
-/** Longest key of an attribute in a query, characters. */
-const LONGEST_KEY = 1_024;
 
 const moment = z.string().max(64);
 const period = z
@@ -37,19 +36,7 @@ const breakdownQuery = z.strictObject({
     .default('24h')
     .describe('start, inclusive: a span before now (90m, 24h, 7d, 2w), a date, or RFC 3339'),
   until: moment.optional().describe('end, exclusive, written like since; default now'),
-  group_by: z
-    .union(
-      [
-        z.enum(GROUPINGS),
-        z
-          .string()
-          .startsWith(ATTRIBUTE)
-          .max(ATTRIBUTE.length + LONGEST_KEY),
-      ],
-      {
-        error: `is one of ${GROUPINGS.join(', ')}, or ${ATTRIBUTE}KEY, such as ${ATTRIBUTE}team`,
-      },
-    )
+  group_by: groupByQuery(GROUPINGS)
     .default('event_type')
     .describe(`tenant_id is for super-admins; ${ATTRIBUTE}KEY is the value of an attribute`),
   limit: z.coerce
