@@ -5,13 +5,9 @@ import { join } from 'node:path';
 import { Session } from 'chdb';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import {
-  type CutOptions,
-  cutBatches,
-  KEPT_OF_LONG_LINE,
-  type KnownBatch,
-  type Lookup,
-} from '../src/ingest/batch.ts';
+import { type CutOptions, cutBatches } from '../src/ingest/batch.ts';
+import type { KnownBatch, Lookup } from '../src/ingest/recognise.ts';
+import { KEPT_OF_LONG_LINE } from '../src/ingest/scan.ts';
 import { landingSelect, ONE_BLOCK, linesOf as spooledLines } from '../src/store/landing.ts';
 
 const SEED = Number(process.env.INFRASAGE_SEED ?? Math.floor(Math.random() * 2 ** 31));

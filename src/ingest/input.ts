@@ -4,7 +4,7 @@ import { InfrasageError } from '../errors.ts';
 export class DamagedInput extends InfrasageError {}
 
 export const LF = 10;
-const CR = 13;
+export const CR = 13;
 
 /** The largest buffer, and so the largest batch. */
 export const MAX_BUFFER = 64_000_000;

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Store } from '../store/store.ts';
-import type { KnownBatch, Lookup } from './batch.ts';
 import type { Place } from './claim.ts';
 import { batchesSince, knownBatches } from './ledger.ts';
+import type { KnownBatch, Lookup } from './recognise.ts';
 
 /** Places of a chain that are read ahead at once: few at first, four times as many whenever that helped; some 2 MB. */
 const AHEAD = { first: 100, most: 6_400 };

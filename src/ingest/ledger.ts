@@ -9,7 +9,8 @@ import {
   sqlTime,
   utcTime,
 } from '../store/store.ts';
-import type { Batch, KnownBatch } from './batch.ts';
+import type { Batch } from './batch.ts';
+import type { KnownBatch } from './recognise.ts';
 import type { BatchTotals } from './stored-rows.ts';
 
 /** One attempt at a batch, as the ledger knows it. */

@@ -1,7 +1,6 @@
-import { LF } from '../ingest/input.ts';
+import { CR, LF } from '../ingest/input.ts';
 import { Refusal } from './refusal.ts';
 
-const CR = 13;
 const SPACE = 32;
 const TAB = 9;
 const QUOTE = 34;

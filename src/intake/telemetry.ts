@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { InfrasageError } from '../errors.ts';
-import { type Scan, scanLines } from '../ingest/batch.ts';
 import { ingest } from '../ingest/ingest.ts';
+import { type Scan, scanLines } from '../ingest/scan.ts';
 import type { LineOptions, Store } from '../store/store.ts';
 import { decoded, withWhole } from './body.ts';
 import { Budget, chunkCost } from './budget.ts';

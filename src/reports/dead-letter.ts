@@ -1,7 +1,7 @@
 import { parse } from 'lossless-json';
 import { z } from 'zod';
-import { KEPT_OF_LONG_LINE } from '../ingest/batch.ts';
 import { type ContractOptions, EVENT_TYPES } from '../ingest/contract.ts';
+import { KEPT_OF_LONG_LINE } from '../ingest/scan.ts';
 import { shortBatchId } from '../store/batch-id.ts';
 import { type LineOptions, lineOptions, PLAIN_LINES, type Store, uint64, utcTime } from '../store/store.ts';
 import { type DeadLetter, idParts, LETTER, letterRow } from './dead-letters.ts';
