@@ -30,6 +30,12 @@ export class Refusal extends InfrasageError {
   }
 }
 
+/** A refusal that came through the layers between as the cause of another error. */
+export function refusalIn(error: unknown): Refusal | undefined {
+  if (error instanceof Refusal) return error;
+  return error instanceof InfrasageError && error.cause instanceof Refusal ? error.cause : undefined;
+}
+
 /** What writing records failed with, as an error that can say what is stored. */
 export function failureOf(error: unknown): InfrasageError {
   if (error instanceof InfrasageError) return error;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { recover } from '../../src/ingest/recover.ts';
-import { type Sender, Telemetry, type Upload } from '../../src/intake/telemetry.ts';
+import { Telemetry } from '../../src/intake/telemetry.ts';
+import type { Sender, Upload } from '../../src/intake/upload.ts';
 import { type LineOptions, PLAIN_LINES, type Store } from '../../src/store/store.ts';
 import { sandbox } from './cli.ts';
 
