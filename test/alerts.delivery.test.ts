@@ -181,6 +181,94 @@ it('429 is taken at its word; a redirect is not followed', async () => {
   expect(http.received.map(({ path }) => path)).not.toContain('/elsewhere');
 });
 
+interface Undelivered {
+  messages: { message_id: string; channel: string; state: string; attempts: number }[];
+}
+
+/** Runs one of the commands for undelivered messages, now or so many ms later. */
+async function byHand<T = object>(args: string[], { later = 0 }: { later?: number } = {}) {
+  const now = new Date(Date.now() + later);
+  const { status, stdout, stderr } = await box.run(['alerts', ...args, '--json'], { env: env(), now });
+  return { status, stderr, ...(JSON.parse(stdout || '{}') as Partial<T>) };
+}
+
+it('what cannot be delivered is sent again by hand at once, or dropped with the reason; the history has both', async () => {
+  await alertsAt([80], ['--slack', ...WEBHOOK]);
+  const busy = () => status(429, { 'retry-after': '3600' });
+  http.answers.push(busy(), busy());
+  await box.run(['ingest'], { stdin: events(80), env: env() });
+  const { messages = [] } = await byHand<Undelivered>(['undelivered']);
+  const [slack = '', webhook = ''] = ['slack', 'webhook'].map(
+    (name) => messages.find(({ channel, state }) => channel === name && state === 'waiting')?.message_id,
+  );
+  expect(await check()).toMatchObject({ deliveries: [], waiting: 2 });
+  const before = http.received.length;
+  expect(await byHand(['retry', slack])).toMatchObject({
+    status: 0,
+    deliveries: [{ message_id: slack, channel: 'slack', attempt: 2, outcome: 'delivered' }],
+  });
+  expect(http.received.slice(before).map(({ headers }) => headers['idempotency-key'])).toEqual([slack]);
+
+  const reason = 'told by telephone';
+  expect(await byHand(['drop', webhook, '--reason', reason])).toMatchObject({
+    status: 0,
+    dropped: [{ message_id: webhook, channel: 'webhook', target: http.url, reason }],
+  });
+  expect(await check()).toMatchObject({ status: 0, deliveries: [], waiting: 0 });
+  expect(await byHand(['undelivered'])).toMatchObject({ status: 0, messages: [] });
+  const left = await byHand<Undelivered>(['undelivered', '--dropped']);
+  expect(left).toMatchObject({ status: 0, messages: [{ message_id: webhook, state: 'dropped' }] });
+  const doctor = await box.run(['doctor', '--offline', '--json'], { env: env() });
+  expect(doctor.stdout).not.toContain('undelivered_alerts');
+  const { alerts } = await box.json<{ alerts: { deliveries: object[] }[] }>(['alerts', 'history']);
+  expect(alerts[0]?.deliveries).toMatchObject([
+    { delivered: true, attempts: [{ outcome: 'failed' }, { outcome: 'delivered' }] },
+    { delivered: false, attempts: [{ outcome: 'failed' }, { outcome: 'dropped', detail: reason }] },
+  ]);
+  // A change of mind, and nothing that has arrived is sent again.
+  expect(await byHand(['retry', webhook])).toMatchObject({
+    deliveries: [{ attempt: 3, outcome: 'delivered' }],
+  });
+  const sent = http.received.length;
+  expect(await byHand(['retry', webhook])).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining(webhook),
+  });
+  expect(await byHand(['retry', '--all'])).toMatchObject({ status: 0, deliveries: [] });
+  expect(http.received.length).toBe(sent);
+  for (const args of [['retry'], ['drop', '--reason', 'x'], ['drop', '--all'], ['retry', '--all', webhook]])
+    expect(await byHand(args)).toMatchObject({ status: 2 });
+});
+
+it('a message that was given up after 72 hours is a finding until it is sent by hand or dropped', async () => {
+  await alertsAt([80], WEBHOOK);
+  http.answers.push(status(500), status(500));
+  await box.run(['ingest'], { stdin: events(80), env: env() });
+  const later = 73 * 3_600_000;
+  const only = async () => (await byHand<Undelivered>(['undelivered'], { later })).messages ?? [];
+  await byHand(['check'], { later });
+  const [{ message_id: id = '' } = {}] = await only();
+  expect(await only()).toMatchObject([{ state: 'expired', attempts: 2 }]);
+  // It fails once more: given up still, and not tried by itself.
+  const retried = await byHand(['retry', '--all'], { later });
+  expect(retried).toMatchObject({ status: 1, deliveries: [{ attempt: 3, outcome: 'expired' }] });
+  expect(await byHand(['check'], { later })).toMatchObject({ status: 0, deliveries: [], waiting: 0 });
+  expect(http.received).toHaveLength(2);
+
+  // While another process has it, it is left to that; not for ever.
+  await box.sql(`INSERT INTO infrasage.infrasage_alert_deliveries (message_id, attempt, revision, channel, outcome, started_at, next_at)
+    SELECT '${id}', 4, 1, 'webhook', 'sending', now64(3) + INTERVAL 73 HOUR, now64(3) + INTERVAL 74 HOUR`);
+  expect(await byHand(['drop', id, '--reason', 'x'], { later })).toMatchObject({ status: 1, dropped: [] });
+  expect(await byHand(['retry', id], { later })).toMatchObject({ status: 0, deliveries: [] });
+  expect(await only()).toMatchObject([{ state: 'sending' }]);
+  const after = later + 60_000;
+  expect(await byHand(['retry', id], { later: after })).toMatchObject({
+    status: 0,
+    deliveries: [{ attempt: 5, outcome: 'delivered' }],
+  });
+  expect(await only()).toEqual([]);
+});
+
 it('an answer is nothing to trust: a pause for ever holds up nobody else, and a secret that is echoed is not shown', async () => {
   await alertsAt([80], ['--slack']);
   await box.json(

@@ -223,7 +223,7 @@ describe('doctor on alerts and their channels', () => {
   it('counts what is not delivered', async () => {
     const { check, fix } = await doctor(box, env(), '--offline');
     expect(check('alerts')?.details).toEqual({ waiting: 2, expired: 0 });
-    expect(fix('undelivered_alerts')).toBe('infrasage alerts check');
+    expect(fix('undelivered_alerts')).toBe('infrasage alerts check; infrasage alerts undelivered shows each');
     expect(check('channels')?.summary).toBe('2 not tried (--offline)');
   });
 
@@ -240,7 +240,7 @@ describe('doctor on alerts and their channels', () => {
     const mend = 'export INFRASAGE_SMTP_URL=smtp://user:password@host:587';
     expect(unset.fix('channel_not_set')).toContain(`${mend}, or infrasage alerts add`);
     expect(unset.fix('undelivered_alerts')).toMatch(
-      /^export INFRASAGE_SMTP_URL=.* INFRASAGE_SMTP_FROM=.* INFRASAGE_WEBHOOK_SECRET=.*, then infrasage alerts check$/,
+      /^export INFRASAGE_SMTP_URL=.* INFRASAGE_SMTP_FROM=.* INFRASAGE_WEBHOOK_SECRET=.*, then infrasage alerts check; infrasage alerts undelivered shows each$/,
     );
     const port = await freePort();
     const away = await doctor(box, { ...env(), INFRASAGE_SMTP_URL: `smtp://127.0.0.1:${port}` });

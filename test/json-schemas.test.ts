@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../src/commands/index.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
-import { type Receiver, receiver } from './helpers/receivers.ts';
+import { type Receiver, receiver, status } from './helpers/receivers.ts';
 
 const FOLDER = new URL('../docs/json/', import.meta.url);
 
@@ -32,8 +32,8 @@ describe('what is printed with --json', () => {
   async function printed(line: string, { stdin = '', words }: { stdin?: string; words?: string } = {}) {
     const args = line.match(/"[^"]*"|\S+/g)?.map((word) => word.replaceAll('"', '')) ?? [];
     const env = { INFRASAGE_WEBHOOK_ALLOW_HOSTS: hook.host, INFRASAGE_WEBHOOK_SECRET: 'key' };
-    const { stdout, stderr, status } = await box.run([...args, '--json'], { stdin, env });
-    expect(status, stderr).toBeLessThan(2);
+    const { stdout, stderr, status: ended } = await box.run([...args, '--json'], { stdin, env });
+    expect(ended, stderr).toBeLessThan(2);
     const document = JSON.parse(stdout) as Record<string, never>;
     const command = words ?? args.filter((word) => !word.startsWith('-'))[0] ?? '';
     const schema: unknown = JSON.parse(
@@ -109,6 +109,14 @@ describe('what is printed with --json', () => {
     await printed('alerts list', { words: 'alerts list' });
     await printed('alerts check', { words: 'alerts check' });
     await printed('alerts test 80', { words: 'alerts test' });
+    await printed('alerts history', { words: 'alerts history' });
+    await printed(`alerts add 101 --webhook ${hook.url}/hook`, { words: 'alerts add' });
+    hook.answers.push(status(500), status(500));
+    await printed('ingest', { stdin: lines(event({ timestamp: NOW, value: 7 })) });
+    const { messages } = await printed('alerts undelivered', { words: 'alerts undelivered' });
+    const [{ message_id } = {}] = messages as unknown as { message_id?: string }[];
+    await printed(`alerts retry ${message_id}`, { words: 'alerts retry' });
+    await printed(`alerts drop ${message_id} --reason test`, { words: 'alerts drop' });
     await printed('alerts history', { words: 'alerts history' });
     await printed('alerts simulate 50', { words: 'alerts simulate' });
     await printed('alerts remove 80', { words: 'alerts remove' });

@@ -378,8 +378,16 @@ const firing = {
   full_at: maybe(time).optional(),
 };
 const channel = z.enum(['email', 'slack', 'webhook']);
-const outcome = z.enum(['sending', 'delivered', 'failed', 'expired']);
-const delivery = o({ channel, target: z.string(), attempt: count, outcome, detail: z.string() });
+const outcome = z.enum(['sending', 'delivered', 'failed', 'expired', 'dropped']);
+const messageId = z.string().describe('the same in every attempt at a message');
+const delivery = o({
+  message_id: messageId,
+  channel,
+  target: z.string(),
+  attempt: count,
+  outcome,
+  detail: z.string(),
+});
 
 const letter = {
   id: z.string(),
@@ -552,6 +560,28 @@ export const SHAPES = {
         ),
       }),
     ),
+  }),
+  'alerts undelivered': o({
+    messages: z.array(
+      o({
+        message_id: messageId,
+        channel,
+        target: z.string(),
+        state: z
+          .enum(['waiting', 'sending', 'expired', 'dropped'])
+          .describe('waiting: tried again by itself; expired: given up after 72 hours; dropped: by hand'),
+        fired_at: time,
+        attempts: count,
+        last_attempt_at: maybe(time),
+        detail: z.string().describe('what was said last'),
+        next_attempt_at: maybe(time),
+        alerts: z.array(o(firing)),
+      }),
+    ),
+  }),
+  'alerts retry': o({ deliveries: z.array(delivery) }),
+  'alerts drop': o({
+    dropped: z.array(o({ message_id: messageId, channel, target: z.string(), reason: z.string() })),
   }),
   'alerts simulate': o({
     from: z.string(),

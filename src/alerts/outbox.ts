@@ -22,14 +22,17 @@ export interface Message {
   firedAt: Date;
 }
 
-/** One attempt to send a message. */
+/** sending: begun, and its outcome not known. expired: no longer tried. dropped: a person has said that it need not arrive. */
+export const OUTCOMES = ['sending', 'delivered', 'failed', 'expired', 'dropped'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** One attempt to send a message, or that there are to be no more. */
 export interface Attempt {
   messageId: string;
   channel: ChannelName;
   /** From 1. */
   attempt: number;
-  /** sending: begun, and its outcome not known. expired: no longer tried. */
-  outcome: 'sending' | 'delivered' | 'failed' | 'expired';
+  outcome: Outcome;
   detail: string;
   startedAt: Date;
   /** Not to be tried again before. */
@@ -43,6 +46,8 @@ export interface DeliveryDeps {
   random(): number;
   /** Once given, no further attempt begins. */
   enough?: AbortSignal;
+  /** A person has asked for these messages: they are tried at once, also where they were given up or dropped. */
+  byHand?: boolean;
 }
 
 /** What became of the messages there were to send. */
@@ -99,25 +104,6 @@ export async function deliverDue(store: Store, deps: DeliveryDeps): Promise<Deli
   return deliver(store, messagesOf(firings.filter(({ kind }) => kind !== 'test')), deps);
 }
 
-/** A message that nobody has confirmed, and the last attempt at it. */
-export interface Undelivered extends Message {
-  last: Attempt | undefined;
-}
-
-/** The messages of the last nine days that are not delivered: those that are tried again, and those given up. */
-export async function undelivered(store: Reader, now: Date): Promise<Undelivered[]> {
-  const since = new Date(now.getTime() - 3 * TRIED_FOR_MS);
-  const firings = await readFirings(store, { since, tenantId: null });
-  const messages = messagesOf(firings.filter(({ kind }) => kind !== 'test'));
-  const last = await lastAttempts(
-    store,
-    messages.map(({ digest }) => digest.id),
-  );
-  return messages
-    .map((message) => ({ ...message, last: last.get(message.digest.id) }))
-    .filter((message) => message.last?.outcome !== 'delivered');
-}
-
 /** Sends these messages, as far as they are due. */
 export async function deliver(
   store: Store,
@@ -130,7 +116,7 @@ export async function deliver(
     store,
     messages.map(({ digest }) => digest.id),
   );
-  const open = messages.filter(({ digest }) => !isSettled(last.get(digest.id)));
+  const open = messages.filter(({ digest }) => !isSettled(last.get(digest.id), deps));
   // Who does not answer takes its own time, not the others'.
   const limits = new Map<string, LimitFunction>();
   const limitOf = ({ channel, target }: Message) => {
@@ -159,7 +145,7 @@ type Untried = 'not due' | 'elsewhere';
 
 async function attemptOne(store: Store, message: Message, deps: DeliveryDeps): Promise<Attempt | Untried> {
   if (deps.enough?.aborted) return 'not due';
-  const claimed = await store.exclusively('alert deliveries', () => claim(store, message, deps.now()));
+  const claimed = await store.exclusively('alert deliveries', () => claim(store, message, deps));
   if (typeof claimed === 'string' || claimed.outcome === 'expired') return claimed;
   const signal = AbortSignal.timeout(SEND_MS);
   const sent = await deps.channels[message.channel].send(message.digest, message.target, {
@@ -169,7 +155,7 @@ async function attemptOne(store: Store, message: Message, deps: DeliveryDeps): P
   const finished = deps.now();
   const attempt: Attempt = {
     ...claimed,
-    outcome: sent.delivered ? 'delivered' : 'failed',
+    outcome: sent.delivered ? 'delivered' : isOld(message, finished) ? 'expired' : 'failed',
     detail: sent.detail,
     nextAt: new Date(finished.getTime() + (sent.delivered ? 0 : pause(claimed.attempt, sent, deps.random))),
   };
@@ -177,20 +163,20 @@ async function attemptOne(store: Store, message: Message, deps: DeliveryDeps): P
   return attempt;
 }
 
-async function claim(
-  store: Store,
-  { digest, channel, firedAt }: Message,
-  now: Date,
-): Promise<Attempt | Untried> {
+async function claim(store: Store, message: Message, deps: DeliveryDeps): Promise<Attempt | Untried> {
+  const { digest, channel } = message;
+  const { byHand = false } = deps;
+  const now = deps.now();
   const before = (await lastAttempts(store, [digest.id])).get(digest.id);
-  if (isSettled(before)) return 'elsewhere';
+  if (isSettled(before, deps)) return 'elsewhere';
   const of = { messageId: digest.id, channel, attempt: (before?.attempt ?? 0) + 1, startedAt: now };
-  if (now.getTime() - firedAt.getTime() > TRIED_FOR_MS) {
+  if (isOld(message, now) && !byHand) {
     const expired: Attempt = { ...of, outcome: 'expired', detail: 'not delivered in 72 hours', nextAt: now };
     await record(store, expired, 2);
     return expired;
   }
-  if (before && before.nextAt > now) return isBeingSent(before, now) ? 'elsewhere' : 'not due';
+  if (before && isBeingSent(before, now)) return 'elsewhere';
+  if (before && before.nextAt > now && !byHand) return 'not due';
   const attempt: Attempt = {
     ...of,
     outcome: 'sending',
@@ -202,12 +188,19 @@ async function claim(
 }
 
 /** Whether an attempt is under way; one that has taken far longer than it may was left by a process that is gone. */
-function isBeingSent({ outcome, startedAt }: Attempt, now: Date): boolean {
+export function isBeingSent({ outcome, startedAt }: Attempt, now: Date): boolean {
   return outcome === 'sending' && now.getTime() - startedAt.getTime() < 2 * SEND_MS;
 }
 
-function isSettled(attempt: Attempt | undefined): boolean {
-  return attempt?.outcome === 'delivered' || attempt?.outcome === 'expired';
+/** Whether there is to be no further attempt: only a person has one made of what was given up or dropped. */
+function isSettled(last: Attempt | undefined, { byHand = false }: Pick<DeliveryDeps, 'byHand'>): boolean {
+  const settled: Outcome[] = byHand ? ['delivered'] : ['delivered', 'expired', 'dropped'];
+  return last !== undefined && settled.includes(last.outcome);
+}
+
+/** Whether it is no longer tried by itself. */
+function isOld({ firedAt }: Message, now: Date): boolean {
+  return now.getTime() - firedAt.getTime() > TRIED_FOR_MS;
 }
 
 /** One second, then twice as long each time up to an hour, and up to a quarter more; never less than the other side asks for. */
@@ -216,7 +209,8 @@ function pause(attempt: number, { retryAfterMs = 0 }: Sent, random: () => number
   return Math.max(retryAfterMs, backoff * (1 + random() / 4));
 }
 
-async function record(store: Store, attempt: Attempt, revision: 1 | 2): Promise<void> {
+/** Writes an attempt down. @param revision 1 when it begins, 2 with its outcome */
+export async function record(store: Store, attempt: Attempt, revision: 1 | 2): Promise<void> {
   await store.insert('infrasage_alert_deliveries', {
     message_id: attempt.messageId,
     attempt: attempt.attempt,
@@ -242,7 +236,7 @@ export async function readAttempts(store: Reader, messageIds: readonly string[])
         message_id: z.string(),
         channel: z.enum(CHANNELS),
         attempt: z.coerce.number(),
-        outcome: z.enum(['sending', 'delivered', 'failed', 'expired']),
+        outcome: z.enum(OUTCOMES),
         detail: z.string(),
         started_at: utcTime,
         next_at: utcTime,
@@ -260,6 +254,10 @@ export async function readAttempts(store: Reader, messageIds: readonly string[])
   );
 }
 
-async function lastAttempts(store: Reader, messageIds: readonly string[]): Promise<Map<string, Attempt>> {
+/** The last attempt at each message that there was one at. */
+export async function lastAttempts(
+  store: Reader,
+  messageIds: readonly string[],
+): Promise<Map<string, Attempt>> {
   return new Map((await readAttempts(store, messageIds)).map((attempt) => [attempt.messageId, attempt]));
 }

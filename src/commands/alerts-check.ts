@@ -99,7 +99,7 @@ export function waitingLines({ waiting, attempts }: Deliveries): string[] {
       ),
     ...(waiting > 0
       ? [
-          `${plural(waiting, 'message is', 'messages are')} not delivered${failed ? ` (${failed.channel}: ${failed.detail})` : ''}; infrasage alerts check tries again, infrasage alerts history shows the attempts`,
+          `${plural(waiting, 'message is', 'messages are')} not delivered${failed ? ` (${failed.channel}: ${failed.detail})` : ''}; infrasage alerts check tries again, infrasage alerts undelivered shows ${waiting === 1 ? 'it' : 'them'}`,
         ]
       : []),
   ];
@@ -109,7 +109,7 @@ function undelivered({ waiting, attempts }: Deliveries): boolean {
   return waiting > 0 || attempts.some(({ outcome }) => outcome === 'expired');
 }
 
-const ATTEMPT_COLUMNS = [
+export const ATTEMPT_COLUMNS = [
   { key: 'channel', title: 'Channel', kind: 'text' },
   { key: 'target', title: 'To', kind: 'text' },
   { key: 'attempt', title: 'Attempt', kind: 'count' },
@@ -117,6 +117,13 @@ const ATTEMPT_COLUMNS = [
   { key: 'detail', title: 'What was said', kind: 'text' },
 ] as const;
 
-function attemptCells({ channel, target, attempt, outcome, detail }: Deliveries['attempts'][number]) {
-  return { channel, target: shownTarget(channel, target), attempt, outcome, detail };
+export function attemptCells({
+  messageId,
+  channel,
+  target,
+  attempt,
+  outcome,
+  detail,
+}: Deliveries['attempts'][number]) {
+  return { message_id: messageId, channel, target: shownTarget(channel, target), attempt, outcome, detail };
 }

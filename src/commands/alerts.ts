@@ -18,6 +18,7 @@ import { usageError } from '../errors.ts';
 import { parseSpan } from '../period.ts';
 import * as checking from './alerts-check.ts';
 import * as looking from './alerts-history.ts';
+import * as settling from './alerts-undelivered.ts';
 import { parsePercent } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
 
@@ -43,6 +44,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage alerts check',
     'infrasage alerts test 95 --tenant acme-corp',
     'infrasage alerts history --since 30d',
+    'infrasage alerts undelivered',
     'infrasage alerts simulate 50 80 95 --months 6',
     'infrasage alerts remove 80',
   ]);
@@ -115,6 +117,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
   });
   checking.configure(command, act);
   looking.configure(command, act);
+  settling.configure(command, act);
 };
 
 function kindOf({

@@ -1,6 +1,6 @@
 import { channelSettings, missingSettings, settingExample } from '../../alerts/channels/settings.ts';
 import { shownTarget } from '../../alerts/history.ts';
-import { type Undelivered, undelivered } from '../../alerts/outbox.ts';
+import { stateOf, type Undelivered, undelivered } from '../../alerts/undelivered.ts';
 import { plural } from '../../render/text.ts';
 import { type Check, dataOf, type Finding, NO_DATA, type Subject } from '../check.ts';
 
@@ -12,8 +12,11 @@ export const alerts: Check = {
     if (!data) return NO_DATA;
     if (data.kind === 'server' && (await data.server.schema()) === undefined)
       return { skipped: 'there are no tables yet' };
-    const all = await undelivered(data.reader, subject.now());
-    const lost = all.filter(({ last }) => last?.outcome === 'expired');
+    const now = subject.now();
+    const all = (await undelivered(data.reader, { now })).filter(
+      (message) => stateOf(message, now) !== 'dropped',
+    );
+    const lost = all.filter((message) => stateOf(message, now) === 'expired');
     const waiting = all.filter((message) => !lost.includes(message));
     const findings: Finding[] = [
       ...(waiting.length === 0
@@ -31,7 +34,7 @@ export const alerts: Check = {
             {
               code: 'expired_alerts',
               message: `${plural(lost.length, 'message was', 'messages were')} given up after 72 hours: ${words(lost)}`,
-              fix: 'infrasage alerts history',
+              fix: 'infrasage alerts undelivered, then infrasage alerts retry ID or infrasage alerts drop ID --reason TEXT',
             },
           ]),
     ];
@@ -56,7 +59,7 @@ function sendingFix(messages: readonly Undelivered[], env: Subject['env']): stri
       settings,
     ),
   );
-  const check = 'infrasage alerts check';
+  const check = 'infrasage alerts check; infrasage alerts undelivered shows each';
   if (missing.length === 0) return check;
   return `export ${[...new Set(missing)].map(settingExample).join(' ')}, then ${check}`;
 }
