@@ -51,6 +51,7 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
       const { openContext } = await import('./context.ts');
       const context = await openContext(flags, io, {
         command: nameOf(command),
+        commands: NAMES,
         runCommand: run,
         brokenSettings,
       });
@@ -82,6 +83,8 @@ function nameOf(command: Command): string {
   return parent?.parent ? `${nameOf(parent)} ${command.name()}` : command.name();
 }
 
+const NAMES = COMMANDS.map(({ name }) => name);
+
 /** One line: what happened, what was kept, what to do next. The stack only where it was asked for. */
 async function explainFailure(
   error: unknown,
@@ -89,12 +92,11 @@ async function explainFailure(
   { debug, place }: { debug: boolean; place: GlobalFlags },
 ): Promise<void> {
   const { hintFor } = await import('./settings/place.ts');
-  const names = COMMANDS.map(({ name }) => name);
   const { Chalk } = await import('chalk');
   const chalk = new Chalk({ level: io.stderr.isTTY && !io.env.NO_COLOR ? 1 : 0 });
   const known = error instanceof InfrasageError;
   const parts = known
-    ? [error.message, error.kept, hintFor(error.hint, names, place)]
+    ? [error.message, error.kept, hintFor(error.hint, NAMES, place)]
     : [
         `an unexpected error: ${error instanceof Error ? error.message : String(error)}`,
         '',

@@ -8,7 +8,7 @@ import { message } from './render/message.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
 import { readSettings, type Settings, settingsOf } from './settings/layers.ts';
-import { commandLine } from './settings/place.ts';
+import { commandLine, hintFor, shellWord } from './settings/place.ts';
 import type { ClusterWish } from './store/server/nodes.ts';
 import type { SharedStore } from './store/socket-server.ts';
 import type { Store } from './store/store.ts';
@@ -17,6 +17,8 @@ import type { Store } from './store/store.ts';
 interface Run {
   /** What it runs, for others that find the data directory in use. */
   command: string;
+  /** The first words of all there are. */
+  commands: readonly string[];
   runCommand: Context['runCommand'];
 }
 
@@ -37,7 +39,7 @@ export async function openContext(
     const context = new Context(readConfig(flags, known), known, { ...run, flags, settings });
     for (const path of settings.exposed) {
       if (!brokenSettings)
-        await context.say(`${path} has secrets in it and others can read it: chmod 600 ${path}`);
+        await context.say(`${path} has secrets in it and others can read it: chmod 600 ${shellWord(path)}`);
     }
     return context;
   } catch (fault) {
@@ -68,6 +70,7 @@ export class Context {
   /** Runs another command line of this program, for commands that show others at work. */
   readonly runCommand: (argv: readonly string[], io: Io) => Promise<ExitStatus>;
   readonly #command: string;
+  readonly #commands: readonly string[];
   #store: Store | undefined;
   #sharing: SharedStore | undefined;
 
@@ -76,6 +79,7 @@ export class Context {
     io: Io,
     {
       command,
+      commands,
       runCommand,
       flags,
       settings,
@@ -90,6 +94,7 @@ export class Context {
     this.now = io.now();
     this.runCommand = runCommand;
     this.#command = command;
+    this.#commands = commands;
   }
 
   /**
@@ -281,16 +286,27 @@ export class Context {
     return commandLine(words, tenant ? this.flags : place);
   }
 
-  /** Prints a result on standard output in the format asked for. */
-  async print(report: Report): Promise<ExitStatus> {
+  /** Words that name commands to run next: on the data that this run works on, whoever's they are. */
+  pasteable(text: string): string {
+    const { tenant, ...place } = this.flags;
+    return hintFor(text, this.#commands, place);
+  }
+
+  /** Prints a result on standard output in the format asked for; the commands of its notes can be pasted. */
+  async print({ notes, ...report }: Report): Promise<ExitStatus> {
     const { columns = 80, isTTY: terminal = false } = this.io.stdout;
-    await write(this.io.stdout, await render(report, { ...this.config, width: columns, terminal }));
+    const said = notes && { notes: notes.map((note) => this.pasteable(note)) };
+    await write(
+      this.io.stdout,
+      await render({ ...report, ...said }, { ...this.config, width: columns, terminal }),
+    );
     return EXIT.ok;
   }
 
-  /** Says something to the person, on standard error; nothing with --quiet. */
+  /** Says something to the person, on standard error, whose commands can be pasted; nothing with --quiet. */
   async say(text: string): Promise<void> {
-    if (!this.config.quiet) await write(this.io.stderr, await message(this.io.stderr, printable(text)));
+    if (this.config.quiet) return;
+    await write(this.io.stderr, await message(this.io.stderr, printable(this.pasteable(text))));
   }
 
   async close(): Promise<void> {

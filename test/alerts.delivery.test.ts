@@ -439,6 +439,31 @@ it('without channels an alert fires to the terminal and the history, and reports
   expect(await report('alerts', 'check')).toContain('No alert has fired.');
 });
 
+it('the table says when each alert fires and whom it tells; other formats have both as columns', async () => {
+  await alertsAt([80], []);
+  await box.json(['alerts', 'add', '95', ...EVERYWHERE.slice(0, 3), '--tenant', 'acme-corp']);
+  await box.json([
+    'alerts',
+    'add',
+    '--silent-for',
+    '2h',
+    '--service',
+    'pay',
+    '--webhook',
+    'https://h.example/x',
+  ]);
+  const listed = await box.run(['alerts', 'list']);
+  expect(listed.stdout.split('\n').map((line) => line.replace(/^[0-9a-f]{12} +/, '').trimEnd())).toEqual([
+    'Id            Tenant (- = any)  Fires              Tells',
+    '-                 at 80 %            -',
+    '-                 pay silent for 2h  https://h.example/x',
+    'acme-corp         at 95 %            ops@acme.example, Slack',
+    '',
+  ]);
+  const { stdout } = await box.run(['alerts', 'list', '--format', 'csv']);
+  expect(stdout).toContain(',acme-corp,95,ops@acme.example,true,,,\n');
+});
+
 it('alerts simulate says when thresholds would have been reached, stored ones or others', async () => {
   const at = (month: string, day: number, count: number) =>
     lines(

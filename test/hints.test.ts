@@ -40,6 +40,35 @@ describe('a command line that is named as the next one', () => {
     );
   });
 
+  it('without the flags that it has itself', () => {
+    const place = { dataDir: 'x', database: 'm' };
+    expect(hintFor('infrasage init --data-dir y --by hour', ['init'], place)).toBe(
+      'infrasage --database m init --data-dir y --by hour',
+    );
+    expect(hintFor('infrasage init --database-x', ['init'], { database: '$&' })).toBe(
+      "infrasage --database '$&' init --database-x",
+    );
+  });
+
+  it('in findings of doctor and in notes, with names as one word of the shell', () =>
+    withDataDir(async (box) => {
+      const dataDir = join(box.folder, 'its data');
+      const flags = ['--data-dir', dataDir];
+      const run = (...args: string[]) => box.run([...flags, ...args], { dataDir: false });
+      const fixes = async () => {
+        const { stdout } = await run('doctor', '--offline', '--json');
+        const { checks } = JSON.parse(stdout) as { checks: { findings: { fix: string }[] }[] };
+        return checks.flatMap(({ findings }) => findings.map(({ fix }) => fix));
+      };
+      expect(await fixes()).toEqual([`infrasage init --data-dir '${dataDir}'`]);
+      const added = await run('alerts', 'add', '80', '--tenant', '$(id)', '--slack');
+      expect(added.stdout).toContain(`: infrasage --data-dir '${dataDir}' quota set 100M --tenant '$(id)'\n`);
+      const [fix] = await fixes();
+      expect(fix).toContain(`, or infrasage --data-dir '${dataDir}' alerts add with`);
+      const { stdout } = await run('doctor', '--offline');
+      expect(stdout).toContain(`  ${fix}\n`);
+    }));
+
   it('can be pasted as it is printed, by a summary and by a failure', () =>
     withDataDir(async (box) => {
       const dataDir = join(mkdtempSync(join(box.folder, 'it is ')), "o'data");

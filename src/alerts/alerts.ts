@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { EXIT, InfrasageError } from '../errors.ts';
+import { shellWord } from '../settings/place.ts';
 import { type Reader, type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 import { ownOrDefault } from './own.ts';
 
@@ -183,7 +184,7 @@ export function noSuchAlert(
       ? 'see infrasage alerts list'
       : owner === ''
         ? `the default one is meant without --tenant: ${line}`
-        : `${owner} has one: ${line} --tenant ${owner}`;
+        : `${owner} has one: ${line} --tenant ${shellWord(owner)}`;
   return new InfrasageError(`there is no alert ${idOrPercent}`, { hint, exitStatus: EXIT.usage });
 }
 

@@ -4,6 +4,7 @@ import { isoTime, type Month } from '../period.ts';
 import { amountText, type Decimal } from '../plans/money.ts';
 import type { Plan } from '../plans/plan.ts';
 import { type InvoiceLine, subtotal } from '../plans/rate.ts';
+import { shellWord } from '../settings/place.ts';
 import type { Store } from '../store/store.ts';
 import { bill } from './bill.ts';
 import { type Invoice, lineJson } from './invoice.ts';
@@ -91,7 +92,7 @@ function unknown({ name, tenantId }: ExplainWanted, invoice: Invoice | undefined
   if (earlier) {
     return usageError(
       `${name} is for an earlier month`,
-      `infrasage billing --month ${earlier.month} --explain metric --tenant ${tenantId} has what that month comes from`,
+      `infrasage billing --month ${earlier.month} --explain metric --tenant ${shellWord(tenantId)} has what that month comes from`,
     );
   }
   const names = [...(invoice?.lines.map(({ id }) => id) ?? []), ...EVENT_TYPES];

@@ -16,6 +16,8 @@ import { span } from '../alerts/message.ts';
 import { type Quotas, readQuotas } from '../alerts/quotas.ts';
 import { usageError } from '../errors.ts';
 import { parseSpan } from '../period.ts';
+import type { Report, Row } from '../render/report.ts';
+import { shellWord } from '../settings/place.ts';
 import * as checking from './alerts-check.ts';
 import * as looking from './alerts-history.ts';
 import * as settling from './alerts-undelivered.ts';
@@ -79,8 +81,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     );
     return context.print({
       data: alertJson(alert),
-      rows: [alertJson(alert)],
-      columns: COLUMNS,
+      ...table([alert]),
       notes: [
         `${before ? 'Updated' : 'Added'}: an alert ${condition(alert)}.`,
         ...(before ? [changeWords(alert, before)] : []),
@@ -95,8 +96,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const all = await listAlerts(await context.store(), context.config.tenant ?? null);
     return context.print({
       data: { alerts: all.map(alertJson) },
-      rows: all.map(alertJson),
-      columns: all.some(({ kind }) => kind === 'silence') ? [...COLUMNS, ...SILENCE_COLUMNS] : COLUMNS,
+      ...table(all),
       ...(all.length === 0 ? { notes: [`No alert is stored: ${context.commandLine('alerts add 80')}`] } : {}),
     });
   });
@@ -110,8 +110,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     if (!removed) throw noSuchAlert(idOrPercent, { all: await listAlerts(store, null), command: 'remove' });
     return context.print({
       data: alertJson(removed),
-      rows: [alertJson(removed)],
-      columns: COLUMNS,
+      ...table([removed]),
       notes: [`Removed: the alert ${condition(removed)}.`],
     });
   });
@@ -155,7 +154,9 @@ function replacedNotes(added: Alert, all: readonly Alert[]): string[] {
   if (added.tenantId === '' || alike.some(({ tenantId }) => tenantId === added.tenantId)) return [];
   const lost = alike.filter((alert) => alert.tenantId === '' && !isSame(alert, added));
   if (lost.length === 0) return [];
-  const commands = lost.map((alert) => `infrasage alerts add ${what(alert)} --tenant ${added.tenantId}`);
+  const commands = lost.map(
+    (alert) => `infrasage alerts add ${what(alert)} --tenant ${shellWord(added.tenantId)}`,
+  );
   return [
     `Alerts of its own replace the default ones: ${lost.map(named).join(', ')} no longer ${lost.length > 1 ? 'apply' : 'applies'} to ${added.tenantId}. To keep ${lost.length > 1 ? 'them' : 'it'}: ${commands.join('; ')}`,
   ];
@@ -168,7 +169,7 @@ function named(alert: Alert): string {
 /** What `alerts add` is given for it. */
 function what(alert: Alert): string {
   if (alert.kind === 'usage') return String(alert.percent);
-  return `--silent-for ${span(alert.silentSeconds)}${alert.serviceId ? ` --service ${alert.serviceId}` : ''}`;
+  return `--silent-for ${span(alert.silentSeconds)}${alert.serviceId ? ` --service ${shellWord(alert.serviceId)}` : ''}`;
 }
 
 /** The channels of an alert that was updated, and what they were. */
@@ -196,7 +197,7 @@ function quotaNotes(quotas: Quotas, tenantId: string): string[] {
         `Only tenants with a quota of their own (${own}) have one: infrasage quota set 100M sets it for all others.`,
       ]
     : [
-        `No quota is set, so it cannot fire yet: infrasage quota set 100M${tenantId ? ` --tenant ${tenantId}` : ''}`,
+        `No quota is set, so it cannot fire yet: infrasage quota set 100M${tenantId ? ` --tenant ${shellWord(tenantId)}` : ''}`,
       ];
 }
 
@@ -204,6 +205,36 @@ function quotaNotes(quotas: Quotas, tenantId: string): string[] {
 function channelNotes(alert: Alert, env: Parameters<typeof channelSettings>[0]): string[] {
   const missing = missingSettings(alert, channelSettings(env));
   return missing.length === 0 ? [] : [`Not set here, and needed to send it: ${missing.join(', ')}`];
+}
+
+/** The table has in words what the columns of other formats have apart. */
+function table(alerts: readonly Alert[]): Pick<Report, 'rows' | 'columns' | 'tableColumns' | 'wrap'> {
+  const rows = alerts.map(alertJson);
+  const inWords = (words: (alert: Alert) => string) => (row: Row) => {
+    const alert = alerts.find(({ id }) => id === row.id);
+    return alert ? words(alert) : '';
+  };
+  return {
+    rows,
+    columns: alerts.some(({ kind }) => kind === 'silence') ? [...COLUMNS, ...SILENCE_COLUMNS] : COLUMNS,
+    tableColumns: [
+      { key: 'id', title: 'Id', kind: 'text', whole: true },
+      { key: 'tenant_id', title: 'Tenant (- = any)', kind: 'text' },
+      { key: 'threshold_percent', title: 'Fires', kind: 'text', shown: inWords(fires) },
+      { key: 'notify_email', title: 'Tells', kind: 'text', shown: inWords(tells) },
+    ],
+    wrap: true,
+  };
+}
+
+function fires(alert: Alert): string {
+  if (alert.kind === 'usage') return `at ${alert.percent} %`;
+  return `${alert.serviceId ? `${alert.serviceId} ` : ''}silent for ${span(alert.silentSeconds)}`;
+}
+
+/** The places of an alert, each as it was given. */
+function tells({ email, slack, webhook }: Alert): string {
+  return [email, slack ? 'Slack' : null, webhook].filter(Boolean).join(', ') || '-';
 }
 
 const COLUMNS = [

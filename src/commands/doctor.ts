@@ -30,7 +30,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
         data: opened.data,
       };
       try {
-        const results = await examine(subject);
+        const results = (await examine(subject)).map(({ findings, ...result }) => ({
+          ...result,
+          findings: findings.map(({ fix, ...finding }) => ({ ...finding, fix: context.pasteable(fix) })),
+        }));
         const { format } = context.config;
         await context.print(doctorReport(results, { settings: settings ? shown : [], format }));
         return results.some(({ status }) => status === 'finding') ? EXIT.finding : EXIT.ok;

@@ -2,6 +2,7 @@ import { applying, type UsageAlert } from '../alerts/alerts.ts';
 import { usedPercent } from '../alerts/quotas.ts';
 import type { LimitStatus } from '../alerts/status.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
+import { shellWord } from '../settings/place.ts';
 
 /** Limits that are written out; of more, the number is given. */
 const MOST_LINES = 10;
@@ -27,7 +28,7 @@ export function alertLines({
     ];
   }
   return [
-    `${tenantId} has no quota, so the ${percents.length > 1 ? 'alerts' : 'alert'} at ${percents.join(', ')} cannot fire: infrasage quota set 100M --tenant ${tenantId}`,
+    `${tenantId} has no quota, so the ${percents.length > 1 ? 'alerts' : 'alert'} at ${percents.join(', ')} cannot fire: infrasage quota set 100M --tenant ${shellWord(tenantId)}`,
   ];
 }
 

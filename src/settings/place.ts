@@ -9,28 +9,35 @@ export interface Place {
 
 /** A command line that works where this run does: the flags that said where are repeated, and can be pasted. */
 export function commandLine(words: string, place: Place): string {
-  const { config, clickhouse, dataDir, database, tenant } = place;
+  return ['infrasage', words, ...flagsOf(place, words)].join(' ');
+}
+
+/** The same of words that have command lines among them. A flag that they speak of themselves is left to them. */
+export function hintFor(hint: string, commands: readonly string[], place: Place): string {
+  const flags = flagsOf(place, hint);
+  if (flags.length === 0) return hint;
+  const line = new RegExp(`\\binfrasage (?=(?:${commands.join('|')})\\b)`, 'g');
+  return hint.replace(line, () => `infrasage ${flags.join(' ')} `);
+}
+
+/** The flags of a place, but those that are among the words. */
+function flagsOf({ config, clickhouse, dataDir, database, tenant }: Place, words: string): string[] {
   const flags = [
     ['--config', config],
     ['--clickhouse', clickhouse === undefined ? undefined : withoutPassword(clickhouse)],
     ['--data-dir', dataDir],
     ['--database', database],
-    ['--tenant', / --tenant\b/.test(words) ? undefined : tenant],
-  ].flatMap(([flag, value]) => (value === undefined ? [] : [`${flag} ${quoted(value)}`]));
-  return ['infrasage', words, ...flags].join(' ');
+    ['--tenant', tenant],
+  ] as const;
+  return flags.flatMap(([flag, value]) =>
+    value === undefined || new RegExp(`(^| )${flag}(?![\\w-])`).test(words)
+      ? []
+      : [`${flag} ${shellWord(value)}`],
+  );
 }
 
-/** The same of a hint, which has command lines among its words; where it speaks of --tenant itself, that is left to it. */
-export function hintFor(hint: string, commands: readonly string[], place: Place): string {
-  const { tenant, ...others } = place;
-  const flags = commandLine('', / --tenant\b/.test(hint) ? others : place).slice('infrasage '.length);
-  if (flags.trim() === '') return hint;
-  const line = new RegExp(`\\binfrasage (?=(?:${commands.join('|')})\\b)`, 'g');
-  return hint.replace(line, `infrasage${flags} `);
-}
-
-/** One word of a shell. */
-function quoted(word: string): string {
+/** One word of a shell, whatever is in it: what is named in a command line to be pasted may be anybody's. */
+export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 

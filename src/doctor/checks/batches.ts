@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type LedgerEntry, pendingBatches } from '../../ingest/ledger.ts';
 import { plural } from '../../render/text.ts';
+import { shellWord } from '../../settings/place.ts';
 import { isAlive } from '../../store/process.ts';
 import { spoolFolders } from '../../store/server/server-store.ts';
 import { type Check, dataOf, type Finding, NO_DATA, type Subject } from '../check.ts';
@@ -36,7 +37,7 @@ export const batches: Check = {
       ...aside.map((path) => ({
         code: 'set_aside',
         message: `lines that were never ingested whole are set aside in ${path}`,
-        fix: `infrasage ingest ${path} && rm ${path}, with the options they were sent with`,
+        fix: `infrasage ingest ${shellWord(path)} && rm ${shellWord(path)}, with the options they were sent with`,
       })),
     );
     const underWay = pending.length - left.length;

@@ -1,5 +1,6 @@
 import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { shellWord } from '../../settings/place.ts';
 import type { Check, Finding } from '../check.ts';
 
 /** The data directory: there, of this user, closed to others, writable. */
@@ -14,7 +15,7 @@ export const dataDirectory: Check = {
       const finding = {
         code: 'no_directory',
         message: `there is no data directory ${dataDir}`,
-        fix: `infrasage init --data-dir ${dataDir}`,
+        fix: `infrasage init --data-dir ${shellWord(dataDir)}`,
       };
       return { summary: 'not there', findings: [finding], details };
     }
@@ -61,14 +62,14 @@ function faultsOf(dataDir: string, { mode, uid }: Stats): Finding[] {
     findings.push({
       code: 'other_owner',
       message: `the data directory ${dataDir} belongs to another user (${uid})`,
-      fix: `sudo chown -R ${me} ${dataDir}`,
+      fix: `sudo chown -R ${me} ${shellWord(dataDir)}`,
     });
   }
   if ((mode & 0o077) !== 0) {
     findings.push({
       code: 'open_to_others',
       message: `others may look into the data directory ${dataDir}`,
-      fix: `chmod 700 ${dataDir}`,
+      fix: `chmod 700 ${shellWord(dataDir)}`,
     });
   }
   try {
@@ -77,7 +78,7 @@ function faultsOf(dataDir: string, { mode, uid }: Stats): Finding[] {
     findings.push({
       code: 'not_writable',
       message: `this user may not write to the data directory ${dataDir}`,
-      fix: `chmod u+rwx ${dataDir}`,
+      fix: `chmod u+rwx ${shellWord(dataDir)}`,
     });
   }
   return findings;

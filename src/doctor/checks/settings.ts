@@ -1,4 +1,5 @@
 import { nearestVariable } from '../../settings/layers.ts';
+import { shellWord } from '../../settings/place.ts';
 import type { Check, Finding } from '../check.ts';
 
 /** Where the settings come from: files, environment, flags. */
@@ -15,7 +16,7 @@ export const settings: Check = {
       ...exposed.map((path) => ({
         code: 'secrets_exposed',
         message: `${path} has secrets in it and others can read it`,
-        fix: `chmod 600 ${path}`,
+        fix: `chmod 600 ${shellWord(path)}`,
       })),
       ...(await Promise.all(unknown.map(unknownFinding))),
       ...keyFindings(shown.map(({ name }) => name)),
