@@ -94,6 +94,6 @@ function totalsOf(invoices: readonly Invoice[]): string[] {
   ];
 }
 
-function planWords({ plan: { name, version } }: Invoice): string {
+export function planWords({ plan: { name, version } }: Invoice): string {
   return version === null ? `${name} (only tried)` : `${name}, version ${version}`;
 }

@@ -3,6 +3,7 @@ import { type Bill, bill, billJson } from '../billing/bill.ts';
 import type { Invoice } from '../billing/invoice.ts';
 import { usageError } from '../errors.ts';
 import { parseAsOf, parseMonth } from '../period.ts';
+import { PAGE_FORMATS } from '../render/format.ts';
 import type { Chart, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import type { Billing } from '../reports/billing.ts';
@@ -14,6 +15,7 @@ import { configure as configureBacktest } from './billing-backtest.ts';
 import { configure as configureClosing } from './billing-close.ts';
 import { type ExplainOptions, explainOptions, explainWay, printExplanation } from './billing-explain.ts';
 import { invoiceLines } from './billing-invoice.ts';
+import { type PageOptions, pageOptions, pageWanted, writePage } from './billing-page.ts';
 import { chartMeasure, chartOption, limitsChart, monthChart, typesChart } from './charts.ts';
 import { type CommandModule, examples, refuseExcess } from './command.ts';
 import { alertLines } from './limits.ts';
@@ -27,6 +29,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .addOption(asOfOption())
     .addOption(chartOption());
   explainOptions(command);
+  pageOptions(command);
   const refuse = refuseExcess(command, ([word = '']) =>
     /^\d{4}-\d{2}$/.test(word) ? `infrasage billing --month ${word}` : undefined,
   );
@@ -37,6 +40,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage billing --month 2026-10 --plan plan.yaml',
     'infrasage billing --month --chart',
     'infrasage billing --month --format csv',
+    'infrasage billing --month 2026-10 --format pdf --output bills.pdf',
+    'infrasage billing --month 2026-10 --tenant acme-corp --format html --output acme.html',
     'infrasage billing --month --explain metric --tenant acme-corp',
     'infrasage billing --month 2026-10 --explain logs.2 --tenant acme-corp',
     'infrasage billing close 2026-10',
@@ -47,7 +52,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
   ]);
   configureBacktest(command, act);
   configureClosing(command, act);
-  act<ExplainOptions & { month?: string | true; chart?: string | true; asOf?: string; plan?: string }>(
+  act<
+    ExplainOptions &
+      PageOptions & { month?: string | true; chart?: string | true; asOf?: string; plan?: string }
+  >(
     command,
     async (context, options) => {
       refuse();
@@ -57,6 +65,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const now = asOf ?? context.now;
       const month = parseMonth(options.month === true ? undefined : options.month, now);
       const way = explainWay(options, context);
+      const page = await pageWanted(options, context);
       const tried = options.plan === undefined ? undefined : await readPlanFile(options.plan);
       if (way) return printExplanation(context, { ...way, month, plan: tried?.plan });
       const measure = chartMeasure(options.chart, context);
@@ -64,11 +73,13 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const tenantId = context.config.tenant ?? null;
       const its = await bill(store, { tenantId, month, now, asOf, plan: tried?.plan });
       const { found } = its;
+      await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
+      if (page) return writePage(context, page, { its, now });
       const report = billingReport(its, now);
       if (measure) report.charts = await billingCharts(store, { found, now, measure });
-      await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
       return context.print(report);
     },
+    { formats: PAGE_FORMATS },
   );
 };
 
