@@ -81,6 +81,13 @@ export async function entryOf(path: string): Promise<Entry | undefined> {
   return found?.isFile() ? asEntry(path, found) : undefined;
 }
 
+/** The file that was opened under a path. @throws where it is not a regular one */
+export async function entryAt(file: FileHandle, path: string): Promise<Entry> {
+  const found = await file.stat({ bigint: true });
+  if (!found.isFile()) throw new Error('it is not a regular file');
+  return asEntry(path, found);
+}
+
 export function asEntry(path: string, found: BigIntStats): Entry {
   const { dev, ino, size, mtimeNs, birthtimeNs } = found;
   return {

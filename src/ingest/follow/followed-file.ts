@@ -1,22 +1,13 @@
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import pLimit from 'p-limit';
 import type { Store } from '../../store/store.ts';
 import { startsCompressed } from '../source.ts';
-import {
-  AROUND_MS,
-  asEntry,
-  beside,
-  compare,
-  type Entry,
-  entryOf,
-  knownBy,
-  openAs,
-  seenBy,
-} from './copies.ts';
-import { type Generation, HEAD_BYTES, type Positions } from './positions.ts';
-import { type Opened, type ReaderDeps, Readers, wordsOf } from './readers.ts';
-import { Seen } from './seen.ts';
+import { beside, compare, type Entry, entryAt, entryOf, knownBy, openAs } from './copies.ts';
+import type { Generation, Positions } from './positions.ts';
+import { type Opened, type ReaderDeps, Readers } from './readers.ts';
+import { RotatedFiles } from './rotated-files.ts';
+import { Seen, seenBefore } from './seen.ts';
+import { wordsOf } from './sources.ts';
 
 /** How long a file that could not be read is left alone, ms: at first, and when that comes again and again. */
 const PAUSE_MS = { first: 400, most: 30_000 };
@@ -52,11 +43,7 @@ export class FollowedFile {
   readonly #positions: Positions;
   readonly #deps: FollowedDeps;
   readonly #readers: Readers;
-  readonly #oneAtATime = pLimit(1);
-  /** Versions of files beside it that are generations, or copies of them. */
-  readonly #known = new Set<string>();
-  /** Until when, and for what, the files beside it are looked at: a listing may miss one that is being renamed. */
-  #around: { since: number; until: number } | undefined;
+  readonly #rotated: RotatedFiles;
   #current: Opened | undefined;
   /** When the last one was changed, where there is no current one any more. */
   #before: number | undefined;
@@ -71,8 +58,9 @@ export class FollowedFile {
     this.#deps = deps;
     this.#readers = new Readers(path, positions, deps, {
       beside: () => beside(this.#paths),
-      discover: (since) => this.#discover(since),
+      discover: (since) => this.#rotated.discover(since),
     });
+    this.#rotated = new RotatedFiles(this.#paths, positions, this.#readers);
   }
 
   /** Goes on with what is written down of it, before it is followed. */
@@ -112,7 +100,7 @@ export class FollowedFile {
         );
       }
     }
-    if (since !== undefined) await this.#discover(since);
+    if (since !== undefined) await this.#rotated.discover(since);
   }
 
   /** Looks for the file of a generation, and reads on in it. */
@@ -150,7 +138,7 @@ export class FollowedFile {
       else this.#failed = undefined;
       this.#current = undefined;
     }
-    await this.#lookAround();
+    await this.#rotated.lookAround();
     const entry = await entryOf(this.#path);
     const current = this.#current;
     if (entry && entry.id === current?.tail.id && !current.tail.over) {
@@ -163,7 +151,7 @@ export class FollowedFile {
     const found = await this.#open();
     if (!found || (await this.#readAgain(found))) return;
     const since = current?.tail.since ?? this.#before;
-    if (since !== undefined) await this.#discover(since);
+    if (since !== undefined) await this.#rotated.discover(since);
     await this.#begin(found, since !== undefined);
   }
 
@@ -194,15 +182,6 @@ export class FollowedFile {
       await file.close();
     }
     return true;
-  }
-
-  async #lookAround(): Promise<void> {
-    if (!this.#around) return;
-    const { since, until } = this.#around;
-    await this.#oneAtATime(() => this.#takeOthers(since));
-    if (performance.now() <= until) return;
-    this.#around = undefined;
-    this.#positions.since = undefined;
   }
 
   /**
@@ -256,58 +235,6 @@ export class FollowedFile {
     this.#said = words;
   }
 
-  /**
-   * Takes files that had the name for so short a time that they were not seen with it.
-   * @param since when the last one that was seen was changed
-   */
-  #discover(since: number): Promise<void> {
-    const until = performance.now() + AROUND_MS;
-    this.#around = { since: Math.min(since, this.#around?.since ?? since), until };
-    this.#positions.since = this.#around.since;
-    return this.#oneAtATime(() => this.#takeOthers(since));
-  }
-
-  async #takeOthers(since: number): Promise<void> {
-    for (const entry of await beside(this.#paths)) {
-      if (entry.modified < since || !entry.rotated) continue;
-      // Where it was cut off after it was opened, its tail will find that out.
-      if (this.#known.has(entry.version) || this.#readers.find(entry.id)) continue;
-      const file = await openAs(entry);
-      if (!file) continue;
-      const known = await this.#isKnown(file, entry);
-      if (known === 'perhaps') {
-        await file.close();
-        if (this.#around) this.#around.until = performance.now() + AROUND_MS;
-        continue;
-      }
-      if (known) await file.close();
-      else {
-        const generation = this.#positions.add(entry.id, entry.modified);
-        await this.#positions.save();
-        if (entry.compressed) this.#readers.readRest(generation, file, entry);
-        else this.#readers.read(generation, file, { ...entry, left: true, seen: new Seen() });
-      }
-      this.#known.add(entry.version);
-    }
-  }
-
-  /**
-   * Whether a file is a generation or a copy of one, of which all is or will be ingested; perhaps, where it has more
-   * than was read of a file that goes on: that may be the original, or start alike.
-   */
-  async #isKnown(file: FileHandle, entry: Entry): Promise<boolean | 'perhaps'> {
-    let perhaps = false;
-    const open = new Map([...this.#readers.opened].map(({ generation, tail }) => [generation, tail]));
-    for (const generation of this.#positions.generations) {
-      const tail = open.get(generation);
-      const known = tail ? seenBy(tail.seen) : knownBy(generation);
-      const is = known ? await compare(file, entry, known) : 'other';
-      if (is === 'longer' && tail && !tail.over) perhaps = true;
-      else if (is !== 'other') return true;
-    }
-    return perhaps && 'perhaps';
-  }
-
   /** Reads on in a plain file that is a generation. */
   #readOn(generation: Generation, file: FileHandle, as: Entry & { seen: Seen }): void {
     generation.id = as.id;
@@ -315,20 +242,4 @@ export class FollowedFile {
     const opened = this.#readers.read(generation, file, { ...as, left });
     if (!left) this.#current = opened;
   }
-}
-
-/** So many bytes of a file, as they were read another time. */
-async function seenBefore(file: FileHandle, length: number): Promise<Seen> {
-  const part = async (from: number) => {
-    const bytes = Buffer.alloc(Math.min(HEAD_BYTES, length));
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, from);
-    return bytes.subarray(0, bytesRead);
-  };
-  return new Seen({ length, head: await part(0), recent: await part(Math.max(0, length - HEAD_BYTES)) });
-}
-
-async function entryAt(file: FileHandle, path: string): Promise<Entry> {
-  const found = await file.stat({ bigint: true });
-  if (!found.isFile()) throw new Error('it is not a regular file');
-  return asEntry(path, found);
 }

@@ -1,23 +1,15 @@
 import type { FileHandle } from 'node:fs/promises';
-import { InfrasageError } from '../../errors.ts';
-import type { Source, TakenBatch } from '../source.ts';
 import { AROUND_MS, compare, type Entry, openAs, restOf, seenBy } from './copies.ts';
-import { fingerprintOf, type Generation, HEAD_BYTES, type Positions } from './positions.ts';
+import type { Generation, Positions } from './positions.ts';
 import { hasFirstLine, type Roots } from './roots.ts';
 import { Seen } from './seen.ts';
+import { type SourceDeps, Sources } from './sources.ts';
 import { Tail } from './tail.ts';
 import type { Ticker } from './ticker.ts';
 
-export interface ReaderDeps {
+export interface ReaderDeps extends SourceDeps {
   ticker: Ticker;
-  stop: AbortSignal;
   roots: Roots;
-  /** Ingests a source; returns when it has ended and what was taken of it is committed. */
-  ingest(source: Source): Promise<void>;
-  /** Says something to the operator. */
-  say(text: string): void;
-  /** Told of what it cannot go on for; everything is stopped then. */
-  fail(error: unknown): void;
 }
 
 /** What is to be found around the files that are read. */
@@ -52,9 +44,7 @@ export class Readers {
   readonly #deps: ReaderDeps;
   readonly #around: Surroundings;
   readonly opened = new Set<Opened>();
-  readonly #running = new Set<Promise<void>>();
-  /** What was last said of why a file cannot be read. */
-  #said = '';
+  readonly #sources: Sources;
 
   /** @param path what their sources are called */
   constructor(path: string, positions: Positions, deps: ReaderDeps, around: Surroundings) {
@@ -62,6 +52,7 @@ export class Readers {
     this.#positions = positions;
     this.#deps = deps;
     this.#around = around;
+    this.#sources = new Sources(path, positions, deps);
     deps.roots.add({ path, opened: this.opened });
   }
 
@@ -96,8 +87,10 @@ export class Readers {
   #ingest(opened: Opened): void {
     const { generation, tail } = opened;
     opened.running = true;
-    this.#run(generation, tail.seen, this.#bytesOf(opened), {
+    this.#sources.run(generation, tail.seen, this.#bytesOf(opened), {
       rooted: (bytes) => this.#rooted(opened, bytes),
+      modified: () => tail.since,
+      known: () => this.#saySkipped(opened),
       ended: () => {
         opened.running = false;
       },
@@ -147,7 +140,7 @@ export class Readers {
   readRest(generation: Generation, file: FileHandle, { path }: Entry): void {
     const length = generation.marks.at(-1)?.offset ?? 0;
     const seen = new Seen({ length, head: Buffer.alloc(0), recent: Buffer.alloc(0) });
-    this.#run(generation, seen, this.#restFrom(file, path, seen), {
+    this.#sources.run(generation, seen, this.#restFrom(file, path, seen), {
       ended: () => void file.close().catch(() => {}),
     });
   }
@@ -183,95 +176,12 @@ export class Readers {
     }
   }
 
-  #run(
-    generation: Generation,
-    seen: Seen,
-    bytes: AsyncIterable<Uint8Array>,
-    {
-      rooted = async (all) => all,
-      ended,
-    }: {
-      rooted?: (bytes: AsyncGenerator<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
-      ended: () => void;
-    },
-  ): void {
-    const { stop, fail } = this.#deps;
-    // What cannot be read does not end the others; what cannot be ingested does.
-    let unreadable = false;
-    const path = this.#path;
-    const read = async function* () {
-      try {
-        yield* bytes;
-      } catch (error) {
-        unreadable = true;
-        if (error instanceof InfrasageError) throw error;
-        throw new InfrasageError(`${path} cannot be read any further: ${wordsOf(error)}`, { cause: error });
-      }
-    };
-    generation.done = false;
-    const base = seen.length;
-    const last = generation.marks.at(-1);
-    const source = async (): Promise<Source> => {
-      const all = await rooted(read());
-      return {
-        name: this.#path,
-        // It may be cut off or deleted before it is read again.
-        once: true,
-        live: 'told',
-        ...(generation.root && { root: generation.root }),
-        ...(last && { root: last.key, from: { line: last.line, unfinished: last.unfinished } }),
-        read: () => all,
-        onTake: (batch) => this.#mark(generation, seen, { ...batch, end: base + batch.end }),
-      };
-    };
-    const running = source()
-      .then((begun) => this.#deps.ingest(begun))
-      .catch((error: unknown) => (unreadable ? this.#sayOnce(wordsOf(error)) : fail(error)))
-      .finally(ended)
-      .then(() => {
-        generation.done = !unreadable && !stop.aborted;
-        return this.#positions.save();
-      })
-      .catch(fail)
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
-  }
-
-  #saySkipped(generation: Generation): void {
-    for (const opened of this.opened) {
-      if (opened.generation !== generation || !opened.later) continue;
-      opened.later = false;
-      this.#deps.say(
-        `${this.#path} starts with lines that were ingested before, and they are skipped; --allow-duplicates counts them`,
-      );
-    }
-  }
-
-  #sayOnce(words: string): void {
-    if (words !== this.#said) this.#deps.say(words);
-    this.#said = words;
-  }
-
-  /** Writes down a batch that is going to be begun. */
-  async #mark(generation: Generation, seen: Seen, batch: TakenBatch): Promise<void> {
-    const { end, firstLine, sourceLines, previousKey, key, unfinished, ending } = batch;
-    if (batch.known?.committed) this.#saySkipped(generation);
-    this.#said = '';
-    generation.head ??= fingerprintOf(seen.head(Math.min(HEAD_BYTES, end)));
-    generation.modified = this.#modified(generation);
-    await this.#positions.mark(generation, {
-      offset: end,
-      line: firstLine + sourceLines,
-      previousKey,
-      key,
-      unfinished,
-      ending: fingerprintOf(ending),
-    });
-  }
-
-  #modified(generation: Generation): number {
-    for (const opened of this.opened) if (opened.generation === generation) return opened.tail.since;
-    return generation.modified;
+  #saySkipped(opened: Opened): void {
+    if (!opened.later) return;
+    opened.later = false;
+    this.#deps.say(
+      `${this.#path} starts with lines that were ingested before, and they are skipped; --allow-duplicates counts them`,
+    );
   }
 
   /**
@@ -293,12 +203,7 @@ export class Readers {
 
   /** Waits until what is being ingested is done, and closes the files. */
   async end(): Promise<void> {
-    // What is read to its end may find another file to read.
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    await this.#sources.ended();
     for (const { tail } of this.opened) await tail.close();
   }
-}
-
-export function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises';
 import { type Fingerprint, HEAD_BYTES, isPrintOf } from './positions.ts';
 
 /** The start of what was read of a file, and its end. */
@@ -41,3 +42,13 @@ export class Seen {
 }
 
 const NOTHING = { length: 0, head: Buffer.alloc(0), recent: Buffer.alloc(0) };
+
+/** So many bytes of a file, as they were read another time. */
+export async function seenBefore(file: FileHandle, length: number): Promise<Seen> {
+  const part = async (from: number) => {
+    const bytes = Buffer.alloc(Math.min(HEAD_BYTES, length));
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, from);
+    return bytes.subarray(0, bytesRead);
+  };
+  return new Seen({ length, head: await part(0), recent: await part(Math.max(0, length - HEAD_BYTES)) });
+}
