@@ -165,6 +165,12 @@ describe('imports', () => {
     expect(readFileSync(join(ROOT, 'bin/infrasage.js'), 'utf8')).toContain("'../dist/cli.js'");
   });
 
+  test('rows are inserted by the calls of the store that are for it, which know who has taken over', () => {
+    const inserts = files.filter((path) => readFileSync(join(ROOT, path), 'utf8').includes('INSERT INTO'));
+    expect(inserts.length).toBeGreaterThan(0);
+    expect(inserts.filter((path) => part(path) !== 'store')).toEqual([]);
+  });
+
   test('a command holds no SQL', () => {
     const commands = files.filter((path) => part(path) === 'commands');
     const sql = /\{\{db\}\}|\b(SELECT|INSERT INTO|ALTER TABLE)\s/;

@@ -139,14 +139,16 @@ test('nothing is inserted for a process any more from which another has taken ov
   });
   try {
     const lock = await store.lock('rows');
-    const meter = `INSERT INTO {{db}}.infrasage_usage_metering
-      (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
-      SELECT {tenant:String}, toDateTime('2024-02-28 10:00:00', 'UTC'), 'log', 1, 1, 1, '', now64(3)`;
-    await store.command(meter, { tenant: 'before' });
+    const meter = {
+      table: 'infrasage_usage_metering',
+      columns: ['tenant_id', 'hour', 'event_type', 'event_count', 'bytes_ingested', 'bytes_received'],
+      select: `SELECT {tenant:String}, toDateTime('2024-02-28 10:00:00', 'UTC'), 'log', 1, 1, 1`,
+    };
+    await store.insertSelected(meter, { tenant: 'before' });
     await server.sql(
       `INSERT INTO ${database}.infrasage_fences (id) SELECT session FROM ${database}.infrasage_sessions`,
     );
-    await expect(store.command(meter, { tenant: 'after' })).rejects.toThrow('another has settled');
+    await expect(store.insertSelected(meter, { tenant: 'after' })).rejects.toThrow('another has settled');
     const repair = { repaired_at: '2024-02-28 10:00:00', tenant_id: 'after', event_type: 'log' };
     await expect(store.insert('infrasage_repairs', repair)).rejects.toThrow('another has settled');
     const metered = `SELECT tenant_id FROM ${database}.infrasage_usage_metering`;

@@ -171,6 +171,30 @@ describe.each(GROUNDS)('a store that is %s', (_name, ground) => {
     });
   });
 
+  describe('a selection', () => {
+    it('is inserted with what is bound to it, in the columns it names', async () => {
+      await store.insert('contract', { id: 'model', n: 1 }, { id: 'model', n: 2 });
+      const select =
+        'SELECT n * 10, {copy:String}, {text:String} FROM {{db}}.contract WHERE id = {of:String}';
+      const bound = { copy: 'copied', text: AWKWARD, of: 'model' };
+      await store.insertSelected({ table: 'contract', columns: ['n', 'id', 'text'], select }, bound);
+      const copied = await other.query(
+        `SELECT n, text FROM {{db}}.contract WHERE id = 'copied' ORDER BY n`,
+        z.object({ n: uint64, text: z.string() }),
+      );
+      expect(copied).toEqual([10n, 20n].map((n) => ({ n, text: AWKWARD })));
+    });
+
+    it('of which a row cannot be made leaves none', async () => {
+      const select = `SELECT 'unmade', throwIf(number = 1, 'no second row') FROM numbers(2)`;
+      const { exitStatus } = await failure(
+        store.insertSelected({ table: 'contract', columns: ['id', 'n'], select }),
+      );
+      expect(exitStatus).toBe(EXIT.failure);
+      expect(await number(`SELECT count() AS n FROM {{db}}.contract WHERE id = 'unmade'`)).toBe(0n);
+    });
+  });
+
   it('has changed every row when a mutation is done', async () => {
     for (let part = 0; part < 3; part++)
       await store.insert('contract', { id: 'gone', n: part }, { id: 'kept', n: part });

@@ -61,12 +61,9 @@ export function purgeLetters(
         SELECT p.batch_id FROM {{db}}.infrasage_dlq_purges AS p WHERE p.purge_id = {purge:String})`,
       { ...rows.params, ...named },
     );
-    await store.command(
-      `INSERT INTO {{db}}.infrasage_dlq_purges (${COLUMNS})
-      SELECT purge_id, 2, batch_id, error, tenant_id, letters, replayed, received_before, recorded_at
-      FROM {{db}}.infrasage_dlq_purges WHERE purge_id = {purge:String} AND revision = 1`,
-      named,
-    );
+    const done = `SELECT purge_id, 2, batch_id, error, tenant_id, letters, replayed, received_before, recorded_at
+      FROM {{db}}.infrasage_dlq_purges WHERE purge_id = {purge:String} AND revision = 1`;
+    await store.insertSelected({ ...PURGES, select: done }, named);
     return removed;
   });
 }
@@ -80,19 +77,22 @@ async function recordPurge(
   // The letters of a batch that is open are counted when it is settled.
   const open = (await pendingBatches(store)).map(({ batchId }) => batchId);
   const { where, params } = condition(purge);
-  await store.command(
-    `INSERT INTO {{db}}.infrasage_dlq_purges (${COLUMNS})
-    SELECT {purge:String}, 1, toString(d.batch_id), d.error, d.tenant_id, count(),
+  const select = `SELECT {purge:String}, 1, toString(d.batch_id), d.error, d.tenant_id, count(),
       countIf((toString(d.batch_id), d.line) IN (${REPLAYED})),
       toDateTime64({before:String}, 3, 'UTC'), toDateTime64({at:String}, 3, 'UTC')
     FROM {{db}}.infrasage_dlq AS d WHERE ${where} AND d.batch_id NOT IN {open:Array(String)}
-    GROUP BY d.batch_id, d.error, d.tenant_id`,
-    { ...params, purge: purgeId, at: sqlTime(at), before: sqlTime(purge.before), open },
-  );
+    GROUP BY d.batch_id, d.error, d.tenant_id`;
+  const bound = { ...params, purge: purgeId, at: sqlTime(at), before: sqlTime(purge.before), open };
+  await store.insertSelected({ ...PURGES, select }, bound);
 }
 
-const COLUMNS =
-  'purge_id, revision, batch_id, error, tenant_id, letters, replayed, received_before, recorded_at';
+const PURGES = {
+  table: 'infrasage_dlq_purges',
+  columns: [
+    ...['purge_id', 'revision', 'batch_id', 'error', 'tenant_id', 'letters', 'replayed'],
+    ...['received_before', 'recorded_at'],
+  ],
+};
 
 const causeRow = z.object({ error: z.string(), letters: uint64, replayed: uint64 });
 

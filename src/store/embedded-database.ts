@@ -18,9 +18,10 @@ import {
   NO_RETRIES,
   type Params,
   type Question,
+  type Selection,
   type Store,
   type TextRow,
-  uint64,
+  verdictCount,
 } from './store.ts';
 import { rowsOf } from './text-rows.ts';
 
@@ -194,9 +195,15 @@ export class DatabaseStore implements EmbeddedStore {
     // run one at a time in the whole process, and took half as much CPU again.
     const columns = Object.keys(rows[0] ?? {});
     const structure = columns.map((column) => `${column} String`).join(', ');
-    await this.command(
-      `INSERT INTO {{db}}.${table} (${columns.join(', ')}) SELECT * FROM ${rowsOf(rows, columns, structure)}`,
-    );
+    await this.insertSelected({
+      table,
+      columns,
+      select: `SELECT * FROM ${rowsOf(rows, columns, structure)}`,
+    });
+  }
+
+  insertSelected({ table, columns, select }: Selection, params: Params = {}): Promise<void> {
+    return this.command(`INSERT INTO {{db}}.${table} (${columns.join(', ')}) ${select}`, params);
   }
 
   async writeBatch(batch: LandingBatch): Promise<void> {
@@ -217,7 +224,7 @@ export class DatabaseStore implements EmbeddedStore {
     const rows = landingSelect(batch, linesOf(batch.path));
     return this.query(
       `SELECT error, count() AS lines, sum(line_length) AS bytes FROM (${parseSql(`(${rows})`)}) GROUP BY error`,
-      z.object({ error: z.string(), lines: uint64, bytes: uint64 }),
+      verdictCount,
     );
   }
 

@@ -60,6 +60,8 @@ const ANSWERS: Answers = {
   '/command': (session, { sql, params }) => changing(session, (store) => store.command(sql, params)),
   '/mutate': (session, { sql, params }) => changing(session, (store) => store.mutate(sql, params)),
   '/insert': (session, { table, rows }) => changing(session, (store) => store.insert(table, ...rows)),
+  '/insert-selected': (session, { params, ...rows }) =>
+    changing(session, (store) => store.insertSelected(rows, params)),
   '/write-batch': (session, sent) =>
     changing(session, (store) => store.writeBatch(spooledBatch(store, sent))),
   '/judge-batch': async ({ store }, sent) => {

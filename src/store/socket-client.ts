@@ -16,10 +16,11 @@ import {
   NO_RETRIES,
   type Params,
   type Question,
+  type Selection,
   type Store,
   type TextRow,
-  uint64,
   type VerdictCount,
+  verdictCount,
 } from './store.ts';
 import {
   asked,
@@ -133,6 +134,10 @@ class SocketStore implements Store {
     await this.#ask('/insert', { table, rows: texts });
   }
 
+  async insertSelected(rows: Selection, params: Params = {}): Promise<void> {
+    await this.#ask('/insert-selected', { ...rows, columns: [...rows.columns], params: packParams(params) });
+  }
+
   exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
     return withLock(this, name, 'exclusive', work);
   }
@@ -146,7 +151,7 @@ class SocketStore implements Store {
 
   async judgeBatch(batch: LandingBatch): Promise<VerdictCount[]> {
     const verdicts = await this.#ask('/judge-batch', sentBatch(batch));
-    return z.array(z.object({ error: z.string(), lines: uint64, bytes: uint64 })).parse(verdicts);
+    return z.array(verdictCount).parse(verdicts);
   }
 
   async lock(name: string, mode: LockMode = 'exclusive'): Promise<NamedLock> {

@@ -11,6 +11,13 @@ export type Params = Record<
 /** A row to insert. */
 export type TextRow = Readonly<Record<string, string | number | bigint>>;
 
+/** Rows that are made of what is stored, for a table: a SELECT of these columns, in this order. */
+export interface Selection {
+  table: string;
+  columns: readonly string[];
+  select: string;
+}
+
 /** A batch of lines in a spool file, ready for the pipeline. */
 export interface LandingBatch {
   batchId: string;
@@ -147,7 +154,7 @@ export interface Store {
    * @param onBytes told how many bytes there are so far, now and then
    */
   writeResult(extract: Extract, file: FileHandle, onBytes?: (bytes: number) => void): Promise<void>;
-  /** Runs a statement without a result. */
+  /** Runs a statement without a result, of those that insert no rows: these have calls of their own. */
   command(sql: string, params?: Params): Promise<void>;
   /**
    * Changes stored rows: an ALTER TABLE … DELETE or UPDATE, until it is done on all of them.
@@ -159,6 +166,8 @@ export interface Store {
    * bookkeeping, not for events.
    */
   insert(table: string, ...rows: readonly TextRow[]): Promise<void>;
+  /** Inserts rows that the engine selects; where another process has taken over from this one, none. */
+  insertSelected(rows: Selection, params?: Params): Promise<void>;
   /** Runs work while no other work of this name runs on this data, in whatever process. */
   exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
   /**
@@ -191,6 +200,13 @@ export type Reader = Pick<Store, 'database' | 'query'>;
 export const uint64 = z.union([z.string().regex(/^-?\d+$/), z.number().int()]).transform((v) => BigInt(v));
 /** A DateTime or DateTime64 column in UTC. */
 export const utcTime = z.string().transform((s) => new Date(`${s.replace(' ', 'T')}Z`));
+
+/** A verdict and its lines, as a query gives them. */
+export const verdictCount: z.ZodType<VerdictCount> = z.object({
+  error: z.string(),
+  lines: uint64,
+  bytes: uint64,
+});
 
 /** A time as a DateTime64(3, 'UTC') parameter takes it. */
 export function sqlTime(time: Date): string {

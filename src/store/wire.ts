@@ -96,6 +96,12 @@ export const CALLS = {
   '/command': statement,
   '/mutate': statement,
   '/insert': z.object({ table: z.string(), rows: z.array(z.record(z.string(), z.string())) }),
+  '/insert-selected': z.object({
+    table: z.string(),
+    columns: z.array(z.string()),
+    select: z.string(),
+    params,
+  }),
   '/write-batch': batch,
   '/judge-batch': batch,
   '/lock': z.object({ name: z.string(), mode: z.enum(['exclusive', 'shared']), wait: z.boolean() }),

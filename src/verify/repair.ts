@@ -62,6 +62,11 @@ async function differing(store: Store): Promise<Repair[]> {
   );
 }
 
+const METERED = [
+  ...['tenant_id', 'hour', 'event_type', 'event_count', 'bytes_ingested', 'bytes_received'],
+  ...['batch_id', 'ingested_at'],
+];
+
 /** The record comes first; interrupted, the rest is found and mended by the next repair. */
 async function repair(store: Store, repairs: readonly Repair[], now: Date): Promise<void> {
   for (const { tenantId, hour, eventType, ...figures } of repairs) {
@@ -79,13 +84,9 @@ async function repair(store: Store, repairs: readonly Repair[], now: Date): Prom
     const group = (time: string) =>
       `tenant_id = {tenant:String} AND ${time} = toDateTime64({hour:String}, 3, 'UTC') AND event_type = {type:String}`;
     await store.mutate(`ALTER TABLE {{db}}.infrasage_usage_metering DELETE WHERE ${group('hour')}`, params);
-    await store.command(
-      `INSERT INTO {{db}}.infrasage_usage_metering
-        (tenant_id, hour, event_type, event_count, bytes_ingested, bytes_received, batch_id, ingested_at)
-      SELECT f.tenant_id, toStartOfHour(f.timestamp), f.event_type, count(), sum(f.bytes_ingested), sum(f.bytes_received), f.batch_id, f.ingested_at
+    const select = `SELECT f.tenant_id, toStartOfHour(f.timestamp), f.event_type, count(), sum(f.bytes_ingested), sum(f.bytes_received), f.batch_id, f.ingested_at
       FROM {{db}}.infrasage_raw_firehose AS f WHERE ${group('toStartOfHour(f.timestamp)')}
-      GROUP BY f.tenant_id, toStartOfHour(f.timestamp), f.event_type, f.batch_id, f.ingested_at`,
-      params,
-    );
+      GROUP BY f.tenant_id, toStartOfHour(f.timestamp), f.event_type, f.batch_id, f.ingested_at`;
+    await store.insertSelected({ table: 'infrasage_usage_metering', columns: METERED, select }, params);
   }
 }

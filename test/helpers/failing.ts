@@ -2,7 +2,7 @@ import { InfrasageError } from '../../src/errors.ts';
 import type { Store } from '../../src/store/store.ts';
 
 /** The store's calls that change something: each of them is made to fail in turn. */
-const WRITES = ['insert', 'writeBatch', 'mutate'] as const;
+const WRITES = ['insert', 'insertSelected', 'writeBatch', 'mutate'] as const;
 
 /**
  * A store whose n-th change fails: before anything is done, or after all of it

@@ -19,10 +19,12 @@ import {
   type Params,
   type Question,
   type Retries,
+  type Selection,
   type Store,
   type TextRow,
   uint64,
   type VerdictCount,
+  verdictCount,
 } from '../store.ts';
 import { Connection } from './connection.ts';
 import { mayPass, Refused, serverFailure } from './failure.ts';
@@ -42,9 +44,6 @@ const MUTATION_ROOM = 8 * 1024 * 1024;
 
 /** Read from a spool file at once. */
 const READ_BYTES = 1024 * 1024;
-
-/** What inserts rows that are selected, up to its SELECT and from there. */
-const INSERT_SELECT = /^(INSERT INTO [\w{}.]+\s*\([\w\s,]+\)\s*)(SELECT\b.*)$/s;
 
 /** Lines of a request's body, as a table. */
 const LINES = `input('line String')`;
@@ -181,10 +180,7 @@ class ServerStore implements Store {
   }
 
   async command(sql: string, params: Params = {}): Promise<void> {
-    const [, head, select] = INSERT_SELECT.exec(sql) ?? [];
-    if (select === undefined) return this.#nodes.command(sql, params);
-    const rows = `SELECT * FROM (${select}) WHERE ${this.#session.guard()}`;
-    await this.#guarded(() => this.#nodes.command(`${head}${rows}`, params));
+    await this.#nodes.command(sql, params);
   }
 
   async mutate(sql: string, params: Params = {}): Promise<void> {
@@ -211,6 +207,16 @@ class ServerStore implements Store {
         body: async function* () {
           yield texts.join('\n');
         },
+      }),
+    );
+  }
+
+  async insertSelected({ table, columns, select }: Selection, params: Params = {}): Promise<void> {
+    await this.#guarded(() =>
+      this.#connection.run({
+        sql: this.#named(`INSERT INTO {{db}}.${table} (${columns.join(', ')})
+          SELECT * FROM (${select}) WHERE ${this.#session.guard()}`),
+        params,
       }),
     );
   }
@@ -253,7 +259,7 @@ class ServerStore implements Store {
       const answer = await run(
         `SELECT error, count() AS lines, sum(line_length) AS bytes FROM (${parseSql(lines)}) GROUP BY error SETTINGS max_threads = 1`,
       );
-      return z.array(verdict).parse(parseRows(answer));
+      return z.array(verdictCount).parse(parseRows(answer));
     } finally {
       await run('DROP TEMPORARY TABLE infrasage_lines').catch(() => {});
     }
@@ -308,8 +314,6 @@ function boundAsWritten(sql: string, params: Question['params']): Record<string,
 }
 
 const ESCAPES: Record<string, string> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
-
-const verdict = z.object({ error: z.string(), lines: uint64, bytes: uint64 });
 
 /** Opened when it is read: a file that is not there is then a failure of who reads it. */
 async function* linesOf({ path }: LandingBatch): AsyncGenerator<Uint8Array> {
