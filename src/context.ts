@@ -234,7 +234,7 @@ export class Context {
       cluster,
     }: { dataDir: string; migrate?: boolean; create?: boolean; cluster?: ClusterWish },
   ): Promise<Store> {
-    const { openServer } = await import('./store/server/server-store.ts');
+    const { openServer } = await import('./store/server/open-server.ts');
     return openServer({
       address,
       dataDir,

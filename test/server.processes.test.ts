@@ -3,7 +3,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { openServer } from '../src/store/server/server-store.ts';
+import { openServer } from '../src/store/server/open-server.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { addressOf, ClickHouseServer } from './helpers/clickhouse-server.ts';
 import { event, lines } from './helpers/events.ts';

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openEmbedded } from '../src/store/embedded.ts';
-import { openServer } from '../src/store/server/server-store.ts';
+import { openServer } from '../src/store/server/open-server.ts';
 import type { Store } from '../src/store/store.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { CLUSTER, type ClickHouseServer, startCluster } from './helpers/clickhouse-server.ts';

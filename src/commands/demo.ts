@@ -9,7 +9,7 @@ import type { Context } from '../context.ts';
 import { EXIT, type ExitStatus } from '../errors.ts';
 import { write } from '../io.ts';
 import { jsonText, jsonValue } from '../render/json.ts';
-import { dropDatabase } from '../store/server/server-store.ts';
+import { dropDatabase } from '../store/server/open-server.ts';
 import { type CommandModule, examples } from './command.ts';
 
 /** The commands that the demo runs, as a person would type them. */

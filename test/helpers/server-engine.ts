@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { openServer } from '../../src/store/server/server-store.ts';
+import { openServer } from '../../src/store/server/open-server.ts';
 import { addressOf, ask } from './clickhouse-server.ts';
 import type { Engine } from './engine.ts';
 

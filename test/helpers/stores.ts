@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openEmbedded } from '../../src/store/embedded.ts';
-import { openServer } from '../../src/store/server/server-store.ts';
+import { openServer } from '../../src/store/server/open-server.ts';
 import { connectShared } from '../../src/store/socket-client.ts';
 import { shareStore } from '../../src/store/socket-server.ts';
 import type { Store } from '../../src/store/store.ts';

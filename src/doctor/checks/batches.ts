@@ -5,7 +5,7 @@ import { type LedgerEntry, pendingBatches } from '../../ingest/ledger.ts';
 import { plural } from '../../render/text.ts';
 import { shellWord } from '../../settings/place.ts';
 import { isAlive } from '../../store/process.ts';
-import { spoolFolders } from '../../store/server/server-store.ts';
+import { spoolFolders } from '../../store/server/spool-folder.ts';
 import { type Check, dataOf, type Finding, NO_DATA, type Subject } from '../check.ts';
 
 /** A batch of another machine that is not finished by then was left, ms: none takes so long. */

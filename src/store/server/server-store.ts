@@ -2,10 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
-import type { ServerAddress } from '../../config.ts';
-
 import { InfrasageError } from '../../errors.ts';
-import { prepareDirectory } from '../directory.ts';
 import { ENGINE_FORMATS, extractSettings, writeAll } from '../extract.ts';
 import { DISK_FULL, questionFailure } from '../failure.ts';
 import { landingSelect, ONE_BLOCK } from '../landing.ts';
@@ -15,7 +12,6 @@ import { parseSql } from '../schema.ts';
 import {
   type Extract,
   type LandingBatch,
-  NO_RETRIES,
   type Params,
   type Question,
   type Retries,
@@ -26,13 +22,12 @@ import {
   type VerdictCount,
   verdictCount,
 } from '../store.ts';
-import { Connection } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { mayPass, Refused, serverFailure } from './failure.ts';
 import { assertGranted } from './grants.ts';
 import { ProcessLocks } from './locks.ts';
-import { type ClusterWish, clusterOf, Nodes, planCluster } from './nodes.ts';
-import { engineOf, migrateServer } from './prepare.ts';
-import { persist, retries } from './retry.ts';
+import type { Nodes } from './nodes.ts';
+import { persist } from './retry.ts';
 import { parseRows, RowLocks } from './row-locks.ts';
 import { fence, fencedFailure, isFenced, Session } from './session.ts';
 
@@ -48,73 +43,8 @@ const READ_BYTES = 1024 * 1024;
 /** Lines of a request's body, as a table. */
 const LINES = `input('line String')`;
 
-export interface ServerOptions {
-  address: ServerAddress;
-  database: string;
-  /** Where batches are spooled, in a folder a server and database. */
-  dataDir: string;
-  /** Told of the first failure that is waited for, each time the server has not answered. */
-  onWait: (failure: InfrasageError) => void;
-  /** Makes the database on a cluster, or brings what is there on it up to date. */
-  cluster?: ClusterWish;
-  /** Whether the schema is brought up to date; without it, only judgeBatch works. Default true. */
-  migrate?: boolean;
-  /** Whether a database that is not there is made; else that is an error. Default true. */
-  create?: boolean;
-}
-
-/**
- * Opens a database of a ClickHouse server, and brings its schema up to date.
- * @throws InfrasageError (exit 3) where it cannot be reached or used: address, credentials, grants, version
- */
-export async function openServer({
-  address,
-  database,
-  dataDir,
-  onWait,
-  cluster: wish,
-  migrate = true,
-  create = true,
-}: ServerOptions): Promise<Store> {
-  const spoolDir = prepareDirectory(dataDir, ...spoolFolders(address, database));
-  const connection = new Connection(address, retries(address.retryForMs, Math.random), onWait);
-  try {
-    const { engineVersion, onCluster, onOne } = await engineOf(connection, database);
-    if (wish && onOne) {
-      throw new InfrasageError(`the database ${database} is on one server already`, {
-        hint: 'name another one with --database',
-      });
-    }
-    const cluster = wish
-      ? await planCluster(connection, wish)
-      : onCluster
-        ? await clusterOf(connection, database)
-        : undefined;
-    const nodes = new Nodes(connection, database, cluster);
-    if (wish) await nodes.record();
-    const store = new ServerStore(connection, nodes, { database, engineVersion, spoolDir });
-    if (migrate) await migrateServer(store, connection, { anew: wish !== undefined, create });
-    return store;
-  } catch (error) {
-    await connection.close();
-    throw error;
-  }
-}
-
-/**
- * Removes a database that was made for one run.
- * @throws InfrasageError (exit 3)
- */
-export async function dropDatabase(address: ServerAddress, database: string): Promise<void> {
-  const connection = new Connection(address, NO_RETRIES, () => {});
-  try {
-    await connection.run({ sql: `DROP DATABASE IF EXISTS \`${database}\` SYNC` });
-  } finally {
-    await connection.close();
-  }
-}
-
-class ServerStore implements Store {
+/** A database of a ClickHouse server, on its own or of a cluster. */
+export class ServerStore implements Store {
   readonly database: string;
   readonly engineVersion: string;
   readonly parallelism = PARALLELISM;
@@ -318,15 +248,4 @@ const ESCAPES: Record<string, string> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n'
 /** Opened when it is read: a file that is not there is then a failure of who reads it. */
 async function* linesOf({ path }: LandingBatch): AsyncGenerator<Uint8Array> {
   yield* createReadStream(path, { highWaterMark: READ_BYTES });
-}
-
-/** Where in a data directory the batches for a database of a server are spooled: a folder in a folder. */
-export function spoolFolders(address: ServerAddress, database: string): string[] {
-  return ['servers', folderOf(address), database];
-}
-
-/** A server's folder for spool files, by the name it is called by. */
-function folderOf({ url }: ServerAddress): string {
-  const port = url.port || (url.protocol === 'https:' ? '443' : '80');
-  return `${url.hostname}_${port}${url.pathname}`.replaceAll(/[^\w.-]/g, '_').replace(/_+$/, '');
 }
