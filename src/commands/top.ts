@@ -1,34 +1,24 @@
-import { spawn } from 'node:child_process';
-import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
-import { isSafeNumber, parse } from 'lossless-json';
 import type { Context } from '../context.ts';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { write } from '../io.ts';
-import { monthOf } from '../period.ts';
 import type { Report } from '../render/report.ts';
-import { drawScreen, type Screen } from '../render/screen.ts';
-import { formatBytes, formatCount } from '../render/text.ts';
+import { drawScreen } from '../render/screen.ts';
 import {
   type Live,
   live,
-  liveFromJson,
   liveJson,
-  MOST_ROWS,
   ORDERS,
   type Order,
   perSecond,
   type Rate,
   WINDOW_SECONDS,
 } from '../reports/live.ts';
-import { type Holder, holderOf } from '../store/lock.ts';
-import type { Store } from '../store/store.ts';
-import { limitsChart } from './charts.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
 import { onInterrupt } from './interrupt.ts';
 import { type FullScreen, fullScreen } from './terminal.ts';
+import { looksOf } from './top-looks.ts';
+import { screenOf, waiting } from './top-screen.ts';
 
-const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
 const KEYS = 'q quit   e by events   b by bytes   n by name';
 const RUNNING = `${KEYS}   p pause   space now`;
 const PAUSED = `paused   ${KEYS}   p go on   space now`;
@@ -156,143 +146,6 @@ async function watch(context: Context, { interval, order: first }: { interval: n
 /** Also Ctrl-C and Ctrl-D, which are keys like any others while the screen is taken. */
 const QUIT = ['q', '\u0003', '\u0004'];
 const ORDERS_BY_KEY: Record<string, Order> = { e: 'events', b: 'bytes', n: 'name' };
-
-/** One look after the other at the same data. */
-interface Looks {
-  take(order: Order): Promise<Live>;
-  /** The process that has the data for itself, if there is one. */
-  holder(): Holder | undefined;
-  close(): Promise<void>;
-}
-
-/**
- * On a server, or through a process that shares the data directory, a look is a few queries. Where nobody shares it, it
- * is a process of its own, which has the directory for a fraction of a second: the engine does not give back all of
- * its memory when it is closed, and whoever else wants the directory waits no longer than that.
- */
-function looksOf(context: Context, stop: AbortSignal): Looks {
-  const { config, io } = context;
-  const tenantId = config.tenant ?? null;
-  let shared: Store | undefined;
-  const through = (store: Store, order: Order) => live(store, { tenantId, now: io.now(), order });
-  return {
-    async take(order) {
-      if (config.clickhouse) return through(await context.glance(), order);
-      try {
-        shared ??= await context.sharedStore();
-        if (shared) return await through(shared, order);
-      } catch (error) {
-        await shared?.close();
-        shared = undefined;
-        throw error;
-      }
-      return lookApart(context, order, stop);
-    },
-    holder: () => (config.clickhouse ? undefined : holderOf(config.dataDir)),
-    close: async () => shared?.close(),
-  };
-}
-
-/** @throws InfrasageError (exit 3) with what the process said */
-async function lookApart({ config, flags }: Context, order: Order, stop: AbortSignal): Promise<Live> {
-  const { dataDir, database, tenant } = config;
-  const args = [
-    ...['--data-dir', dataDir, '--database', database, '--json'],
-    ...(tenant === undefined ? [] : [`--tenant=${tenant}`]),
-    ...(flags.config === undefined ? [] : [`--config=${flags.config}`]),
-    ...['top', '--once', '--sort', order],
-  ];
-  const child = spawn(process.execPath, [BIN, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    signal: stop,
-    env: { ...process.env, NO_COLOR: '1', INFRASAGE_CLICKHOUSE_URL: '' },
-  });
-  const status = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  const [ended, printed, said] = await Promise.all([status, text(child.stdout), text(child.stderr)]);
-  if (ended !== EXIT.ok) {
-    throw new InfrasageError(said.trim().replace(/^infrasage: /, '') || 'the data could not be looked at');
-  }
-  return liveFromJson.parse(parse(printed, null, exact));
-}
-
-function exact(digits: string): number | bigint {
-  return isSafeNumber(digits) || /[.eE]/.test(digits) ? Number(digits) : BigInt(digits);
-}
-
-interface Words {
-  order: Order;
-  foot: string;
-  warning?: string;
-}
-
-function waiting({ foot, warning }: Words): Screen {
-  return { head: [['infrasage top'], ['waiting']], course: [], rows: [], foot, ...(warning && { warning }) };
-}
-
-function screenOf(found: Live, { order, foot, warning }: Words): Screen {
-  const { tenantId, at, events, bytes, course, letters, limits, limitsInAll } = found;
-  const lost = letters.reduce((sum, { lines }) => sum + lines, 0n);
-  const [gauges] = limitsChart(limits, monthOf(at));
-  const block = gauges ?? {
-    kind: 'gauges' as const,
-    title: `Quotas of ${monthOf(at).name}`,
-    gauges: [],
-  };
-  const rates = (title: string, rows: readonly Rate[]) => ({
-    kind: 'table' as const,
-    title,
-    figures: ['events/s', 'sent/s'],
-    rows: rows.map((rate) => ({
-      name: rate.tenant_id === undefined ? rate.name : `${rate.name} (${rate.tenant_id})`,
-      figures: [rateWords(rate.events), `${formatBytes(Number(rate.bytes) / WINDOW_SECONDS)}`],
-    })),
-    cut: rows.length === MOST_ROWS,
-    empty: `nothing was stored in the last ${WINDOW_SECONDS} s`,
-  });
-  return {
-    head: [
-      [
-        `infrasage top: ${tenantId ?? 'all tenants'}`,
-        `stored in the last ${WINDOW_SECONDS} s, by ${order}`,
-        `${at.toISOString().slice(11, 19)} UTC`,
-      ],
-      [
-        `${rateWords(events)} events/s`,
-        `${rateWords(lost)} rejected/s`,
-        `${formatBytes(Number(bytes) / WINDOW_SECONDS)}/s sent`,
-      ],
-    ],
-    course,
-    rows: [
-      [rates('Tenant', found.tenants), rates('Type', found.types)],
-      [
-        rates('Service', found.services),
-        {
-          kind: 'table',
-          title: 'Dead letters',
-          figures: [`last ${WINDOW_SECONDS} s`, 'last 24 h'],
-          rows: letters.map(({ error, lines, linesOfDay }) => ({
-            name: error,
-            figures: [formatCount(lines), formatCount(linesOfDay)],
-          })),
-          empty: 'none in the last 24 hours',
-        },
-      ],
-      [{ ...block, more: limitsInAll - block.gauges.length }],
-    ],
-    foot,
-    ...(warning !== undefined && { warning }),
-  };
-}
-
-/** A rate for people: whole from ten on. */
-function rateWords(amount: bigint): string {
-  const rate = perSecond(amount);
-  return rate >= 10 || rate === 0 ? formatCount(Math.round(rate)) : rate.toFixed(1).replace('0.0', '<0.1');
-}
 
 /** A look as rows, for programs. */
 function liveReport(found: Live): Report {
