@@ -130,19 +130,9 @@ export class Context {
   async storeToKeepWriting(): Promise<Store> {
     const { clickhouse, dataDir, database } = this.config;
     if (clickhouse) return this.storeToWrite();
-    const [{ isEmbedded, openStore }, { shareStore }] = await Promise.all([
-      import('./store/open.ts'),
-      import('./store/socket-server.ts'),
-    ]);
-    const store = await openStore({
-      dataDir,
-      database,
-      command: this.#command,
-      create: true,
-      shares: true,
-    });
-    this.#store = store;
-    if (isEmbedded(store)) this.#sharing = await shareStore(store, { dataDir });
+    const { openStore } = await import('./store/open.ts');
+    const where = { dataDir, database, command: this.#command };
+    const store = await this.#share(await openStore({ ...where, create: true, shares: true }));
     await this.#settle(store);
     return store;
   }
@@ -193,6 +183,7 @@ export class Context {
     }
     return this.#store;
   }
+
   /**
    * The data as it is there, to be looked at: nothing is made, settled or migrated. To be closed by who asks.
    * @throws InfrasageError (exit 3) as store()
@@ -256,15 +247,21 @@ export class Context {
       await this.#settleToRead(store);
       return store;
     }
-    const [{ openToShare }, { shareStore }] = await Promise.all([
+    const { openToShare } = await import('./store/open.ts');
+    const { dataDir, database } = this.config;
+    const store = await this.#share(await openToShare({ dataDir, database, command: this.#command }));
+    await this.#settleToRead(store);
+    return store;
+  }
+
+  /** From here on others can use a store through this process, where its engine is in it. */
+  async #share(store: Store): Promise<Store> {
+    this.#store = store;
+    const [{ isEmbedded }, { shareStore }] = await Promise.all([
       import('./store/open.ts'),
       import('./store/socket-server.ts'),
     ]);
-    const { dataDir, database } = this.config;
-    const store = await openToShare({ dataDir, database, command: this.#command });
-    this.#store = store;
-    this.#sharing = await shareStore(store, { dataDir });
-    await this.#settleToRead(store);
+    if (isEmbedded(store)) this.#sharing = await shareStore(store, { dataDir: this.config.dataDir });
     return store;
   }
 
