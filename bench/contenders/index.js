@@ -133,11 +133,11 @@ export const CONTENDERS = {
     (input, directory) => [
       'bash',
       '-c',
-      'set -o pipefail; jq -Rc "$1" "$2" | "$3" "$4" "$5"',
+      'set -o pipefail; filter=$1 lines=$2; shift 2; jq -Rc "$filter" "$lines" | "$@"',
       'bash',
       JQ_FILTER,
       input.mixed,
-      ...node(script('jq-insert.js'), directory),
+      ...node(script('plain-insert.js'), directory, '/dev/stdin', 'lenient'),
     ],
     { exact: false, isHere: () => spawnSync('jq', ['--version']).status === 0 },
   ),
