@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Session } from 'chdb';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type CutOptions, cutBatches } from '../src/ingest/batch.ts';
+import { type Batch, type CutOptions, cutBatches } from '../src/ingest/batch.ts';
 import type { KnownBatch, Lookup } from '../src/ingest/recognise.ts';
 import { KEPT_OF_LONG_LINE } from '../src/ingest/scan.ts';
 import { landingSelect, ONE_BLOCK, linesOf as spooledLines } from '../src/store/landing.ts';
@@ -24,18 +24,7 @@ function sha256(...parts: (string | Uint8Array)[]): string {
 }
 
 /** A batch with its pieces copied, as they are valid only until the next one is asked for. */
-interface Taken {
-  key: string;
-  previousKey: string;
-  bytes: number;
-  firstLine: number;
-  sourceLines: number;
-  lines: number;
-  crlf: boolean;
-  blank: boolean;
-  cut: { line: number; length: number }[];
-  known: KnownBatch | undefined;
-  head: string;
+interface Taken extends Omit<Batch, 'pieces'> {
   text: Buffer;
 }
 

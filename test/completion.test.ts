@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
@@ -10,6 +10,7 @@ import { inspectServer } from '../src/store/server/inspect.ts';
 import { type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { ClickHouseServer } from './helpers/clickhouse-server.ts';
 import { event, lines } from './helpers/events.ts';
+import { installed } from './helpers/installed.ts';
 
 const BIN = fileURLToPath(new URL('../bin/infrasage.js', import.meta.url));
 const TERMINAL = fileURLToPath(new URL('helpers/terminal.py', import.meta.url));
@@ -204,15 +205,6 @@ const SHELLS = {
   fish: { start: ['fish', '--no-config', '-i'], load: 'infrasage completion fish | source' },
 } as const;
 type ShellName = keyof typeof SHELLS;
-
-function installed(name: string): boolean {
-  try {
-    execFileSync('sh', ['-c', `command -v ${name}`]);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 describe.each(Object.keys(SHELLS) as ShellName[])('in %s', (name) => {
   const { start, load } = SHELLS[name];

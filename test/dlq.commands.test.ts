@@ -2,23 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
-import { event, lines } from './helpers/events.ts';
+import { lines } from './helpers/events.ts';
 import { parseCsv } from './helpers/formats.ts';
+import { marked, nameless, type Replay } from './helpers/letters.ts';
 
-const marked = (body: string, fields: Record<string, unknown> = {}) => event({ ...fields, body });
-const nameless = (body: string, fields: Record<string, unknown> = {}) =>
-  marked(body, { service_id: undefined, ...fields });
-
-interface Replay {
-  dry_run: boolean;
-  selected: number;
-  passing?: number;
-  replayed: number;
-  rejected_again: number;
-  staying: Record<string, number>;
-  bytes_received: number;
-  bill: Record<string, unknown>[];
-}
 interface Letter {
   id: string;
   error: string;

@@ -21,25 +21,12 @@ import { verify } from '../src/verify/verify.ts';
 import { type Sandbox, withStore } from './helpers/cli.ts';
 import { expectVerified, runSeed, seeded } from './helpers/crash.ts';
 import { withEngine } from './helpers/engine.ts';
-import { event, lines } from './helpers/events.ts';
+import { lines } from './helpers/events.ts';
 import { failing } from './helpers/failing.ts';
+import { ingestOptions } from './helpers/ingest-options.ts';
+import { marked, nameless, type Replay } from './helpers/letters.ts';
 import { beside } from './helpers/sharing.ts';
 import { GROUNDS, type Ground } from './helpers/stores.ts';
-
-const marked = (body: string, fields: Record<string, unknown> = {}) => event({ ...fields, body });
-const nameless = (body: string, fields: Record<string, unknown> = {}) =>
-  marked(body, { service_id: undefined, ...fields });
-
-interface Replay {
-  dry_run: boolean;
-  selected: number;
-  passing?: number;
-  replayed: number;
-  rejected_again: number;
-  staying: Record<string, number>;
-  bytes_received: number;
-  bill: Record<string, unknown>[];
-}
 
 describe('setting fields', () => {
   const set = (line: string | Buffer, fields: Record<string, unknown>) =>
@@ -130,18 +117,7 @@ describe('what cannot be undone', () => {
   });
 });
 
-const OPTIONS: IngestOptions = {
-  tenant: null,
-  defaultType: null,
-  strict: false,
-  assumeUtc: false,
-  maxAgeSeconds: null,
-  maxLine: 20_000,
-  batchBytes: 30_000,
-  dryRun: false,
-  allowDuplicates: false,
-  flushMs: 1_000,
-};
+const OPTIONS = ingestOptions({ maxLine: 20_000, batchBytes: 30_000 });
 const ALL: Omit<LetterFilter, 'state'> = {
   tenantId: null,
   error: null,

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type IngestOptions, ingest } from '../src/ingest/ingest.ts';
+import { ingest } from '../src/ingest/ingest.ts';
 import { recover } from '../src/ingest/recover.ts';
 import { fileSource } from '../src/ingest/source.ts';
 import { type Store, uint64 } from '../src/store/store.ts';
@@ -8,6 +8,7 @@ import { verify } from '../src/verify/verify.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 import { failing } from './helpers/failing.ts';
+import { ingestOptions } from './helpers/ingest-options.ts';
 
 let box: Sandbox;
 let store: Store;
@@ -20,18 +21,7 @@ afterEach(async () => {
   await box.remove();
 });
 
-const OPTIONS: IngestOptions = {
-  tenant: null,
-  defaultType: null,
-  strict: false,
-  assumeUtc: false,
-  maxAgeSeconds: null,
-  maxLine: 500,
-  batchBytes: 900,
-  dryRun: false,
-  allowDuplicates: false,
-  flushMs: 1_000,
-};
+const OPTIONS = ingestOptions({ maxLine: 500, batchBytes: 900 });
 
 it('is exact whatever write fails, before or after it was done, in ingest and in recovery, also with the clock set back', async () => {
   // Twelve events and three bad lines in three batches, from two sources: a file and what can be read only once.

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
@@ -7,6 +7,7 @@ import { examplesOf } from '../src/commands/command.ts';
 import { COMMANDS } from '../src/commands/index.ts';
 import { buildProgram } from '../src/program.ts';
 import { sandbox } from './helpers/cli.ts';
+import { installed } from './helpers/installed.ts';
 
 const PAGE = new URL('../man/infrasage.1', import.meta.url);
 
@@ -130,12 +131,3 @@ describe('the man page', () => {
     expect(lint.stdout + lint.stderr).toBe('');
   });
 });
-
-function installed(name: string): boolean {
-  try {
-    execFileSync('sh', ['-c', `command -v ${name}`]);
-    return true;
-  } catch {
-    return false;
-  }
-}

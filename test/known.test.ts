@@ -8,19 +8,9 @@ import type { Store } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
+import { ingestOptions } from './helpers/ingest-options.ts';
 
-const OPTIONS: IngestOptions = {
-  tenant: null,
-  defaultType: null,
-  strict: false,
-  assumeUtc: false,
-  maxAgeSeconds: null,
-  maxLine: 300,
-  batchBytes: 500,
-  dryRun: false,
-  allowDuplicates: false,
-  flushMs: 1_000,
-};
+const OPTIONS = ingestOptions({ maxLine: 300, batchBytes: 500 });
 
 let box: Sandbox;
 let store: Store;

@@ -11,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { InfrasageError } from '../src/errors.ts';
 import { claim } from '../src/ingest/claim.ts';
-import { type IngestOptions, ingest } from '../src/ingest/ingest.ts';
+import { ingest } from '../src/ingest/ingest.ts';
 import { recover } from '../src/ingest/recover.ts';
 import { fileSource } from '../src/ingest/source.ts';
 import { openEmbedded } from '../src/store/embedded.ts';
@@ -25,6 +25,7 @@ import { programVersion } from '../src/version.ts';
 import { type CliResult, type RunOptions, type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { expectExact, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
 import { event, lines } from './helpers/events.ts';
+import { ingestOptions } from './helpers/ingest-options.ts';
 import { beside, sharing } from './helpers/sharing.ts';
 import { initialised } from './helpers/template.ts';
 
@@ -272,18 +273,7 @@ describe('a store that is shared', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const OPTIONS: IngestOptions = {
-    tenant: null,
-    defaultType: null,
-    strict: false,
-    assumeUtc: false,
-    maxAgeSeconds: null,
-    maxLine: 500,
-    batchBytes: 900,
-    dryRun: false,
-    allowDuplicates: false,
-    flushMs: 1_000,
-  };
+  const OPTIONS = ingestOptions({ maxLine: 500, batchBytes: 900 });
   const deps = { owner: thisProcess(), now: () => new Date() };
 
   it('can be reached by this user alone', () => {
