@@ -1,7 +1,8 @@
 import { appendFileSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type IngestOptions, ingest } from '../src/ingest/ingest.ts';
+import { ingest } from '../src/ingest/ingest.ts';
+import type { IngestOptions } from '../src/ingest/options.ts';
 import { fileSource } from '../src/ingest/source.ts';
 import type { IngestSummary } from '../src/ingest/summary.ts';
 import type { Store } from '../src/store/store.ts';

@@ -1,7 +1,7 @@
 import { watchAlerts } from '../alerts/watch.ts';
 import type { Context } from '../context.ts';
 import { type FollowDeps, follow, followable } from '../ingest/follow/follow.ts';
-import type { IngestOptions } from '../ingest/ingest.ts';
+import type { IngestOptions } from '../ingest/options.ts';
 import { stdinSource } from '../ingest/source.ts';
 import type { IngestSummary } from '../ingest/summary.ts';
 import { prepareDirectory } from '../store/directory.ts';

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { LineOptions } from '../store/store.ts';
-import type { IngestOptions } from './ingest.ts';
+import type { IngestOptions } from './options.ts';
 
 /**
  * The key that the first batch of an input is chained on. The same bytes with

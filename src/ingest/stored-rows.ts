@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { type Store, sqlTime, uint64 } from '../store/store.ts';
-import type { LedgerEntry } from './ledger.ts';
 
 /** What the rows of a batch add up to. */
 export interface BatchTotals {
@@ -14,10 +13,17 @@ export interface BatchTotals {
   errors: Record<string, bigint>;
 }
 
+/** What the rows of a batch are found by. */
+export interface RowsOf {
+  batchId: string;
+  /** ingested_at of all of them. */
+  receivedAt: Date;
+}
+
 /** Counts the stored rows of a batch in the firehose, the metering and the dead letters. */
 export async function countBatch(
   store: Store,
-  { batchId, receivedAt }: Pick<LedgerEntry, 'batchId' | 'receivedAt'>,
+  { batchId, receivedAt }: RowsOf,
 ): Promise<BatchTotals & { metered: bigint }> {
   // One statement: planning costs more than what it reads.
   const rows = await store.query(
@@ -48,7 +54,7 @@ export async function countBatch(
 
 /** Whether all three tables hold all of a batch. */
 export function isWhole(
-  { lines }: Pick<LedgerEntry, 'lines'>,
+  { lines }: { lines: number },
   { accepted, rejected, metered }: Awaited<ReturnType<typeof countBatch>>,
 ): boolean {
   return accepted + rejected === BigInt(lines) && metered === accepted;
@@ -63,10 +69,7 @@ export function hasRows({ accepted, rejected, metered }: Awaited<ReturnType<type
  * Removes every row of a batch from the firehose, the metering and the dead
  * letters, and returns when they are gone. May be repeated.
  */
-export async function removeRows(
-  store: Store,
-  { batchId, receivedAt }: Pick<LedgerEntry, 'batchId' | 'receivedAt'>,
-): Promise<void> {
+export async function removeRows(store: Store, { batchId, receivedAt }: RowsOf): Promise<void> {
   const params = { batch_id: batchId, at: sqlTime(receivedAt) };
   const remove = (table: string, rows: string) =>
     store.mutate(`ALTER TABLE {{db}}.${table} DELETE WHERE ${rows}`, params);

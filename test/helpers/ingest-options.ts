@@ -1,4 +1,4 @@
-import type { IngestOptions } from '../../src/ingest/ingest.ts';
+import type { IngestOptions } from '../../src/ingest/options.ts';
 import { PLAIN_LINES } from '../../src/store/store.ts';
 
 /** As ingest takes lines where nothing is said, with limits that a few of them reach. */

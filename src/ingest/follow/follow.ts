@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { InfrasageError } from '../../errors.ts';
-import { type IngestDeps, type IngestOptions, ingest } from '../ingest.ts';
+import { ingest } from '../ingest.ts';
+import type { IngestDeps, IngestOptions } from '../options.ts';
 import { rootKey } from '../root-key.ts';
 import { slotsOf } from '../run.ts';
 import { fileSource, type Source, startsCompressed } from '../source.ts';

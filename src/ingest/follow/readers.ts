@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { AROUND_MS, compare, type Entry, openAs, restOf, seenBy } from './copies.ts';
+import type { Opened } from './opened.ts';
 import type { Generation, Positions } from './positions.ts';
 import { hasFirstLine, type Roots } from './roots.ts';
 import { Seen } from './seen.ts';
@@ -22,20 +23,6 @@ export interface Surroundings {
 
 /** Files that stay open after their names have gone to others. */
 const MOST_OPEN = 8;
-
-/** A generation whose file is open. */
-export interface Opened {
-  generation: Generation;
-  tail: Tail;
-  /** What its first batch is chained on; undefined until that is decided. */
-  root: string | undefined;
-  /** Whether it is to be said that it is skipped, where its start is known: it was begun after another of its name. */
-  later: boolean;
-  /** Whether there was nothing in it when it was opened. */
-  wasEmpty: boolean;
-  /** Whether it is being ingested; false where all that is there is. */
-  running: boolean;
-}
 
 /** Reads the files that a followed name has stood for, each as a source of its own, and writes down how far. */
 export class Readers {

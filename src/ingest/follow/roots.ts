@@ -4,8 +4,8 @@ import type { Store } from '../../store/store.ts';
 import { BOM, headOf } from '../batch.ts';
 import { knownBatches } from '../ledger.ts';
 import { isRotated } from './copies.ts';
+import type { Opened } from './opened.ts';
 import { HEAD_BYTES } from './positions.ts';
-import type { Opened } from './readers.ts';
 import type { Seen } from './seen.ts';
 
 /** The open files of a followed name. */
