@@ -1,5 +1,6 @@
 import { statfsSync } from 'node:fs';
 import { freemem } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /** What must hold on a ClickHouse server just as it does on the embedded engine: run on both. */
@@ -46,7 +47,11 @@ function isRoomy(folder: string): boolean {
   }
 }
 
+/** The engine as the tests' own processes have it: see the file. */
+const KEPT_ENGINE = fileURLToPath(new URL('test/helpers/kept-engine.ts', import.meta.url));
+
 export default defineConfig({
+  resolve: { alias: { 'chdb/connection': KEPT_ENGINE } },
   test: {
     testTimeout: 120_000,
     hookTimeout: 60_000,

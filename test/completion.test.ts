@@ -11,6 +11,7 @@ import { type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { ClickHouseServer } from './helpers/clickhouse-server.ts';
 import { event, lines } from './helpers/events.ts';
 import { installed } from './helpers/installed.ts';
+import { releaseEngine } from './helpers/kept-engine.ts';
 
 const BIN = fileURLToPath(new URL('../bin/infrasage.js', import.meta.url));
 const TERMINAL = fileURLToPath(new URL('helpers/terminal.py', import.meta.url));
@@ -228,6 +229,7 @@ printf '<called'; for word in "$@"; do printf '|%s' "$word"; done; printf '>\\n'
         [`${line.at(-1) ?? ''}\r`, '<called[^>]*>'],
       ]),
     ];
+    releaseEngine();
     const { stdout } = await promisify(execFile)('python3', [TERMINAL, JSON.stringify(steps), ...start], {
       cwd: box.folder,
       env: {

@@ -21,6 +21,7 @@ import { type Sandbox, sandbox, until, withDataDir, withStore } from './helpers/
 import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
 import { expectFailure } from './helpers/failure.ts';
+import { releaseEngine } from './helpers/kept-engine.ts';
 
 const isRoot = process.getuid?.() === 0;
 
@@ -42,6 +43,7 @@ afterEach(async () => {
 
 /** A program that knows the engine and nothing of infrasage opens a data directory; returns how to end it. */
 async function openedByAnother(dataDir: string): Promise<() => Promise<void>> {
+  releaseEngine();
   const holder = spawn(process.execPath, ['--input-type=module', '--eval', HOLD, dataDir], {
     cwd: dirname(fileURLToPath(import.meta.url)),
     stdio: ['pipe', 'pipe', 'ignore'],

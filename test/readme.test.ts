@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signature } from '../src/alerts/channels/webhook.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
+import { releaseEngine } from './helpers/kept-engine.ts';
 
 const document = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 const readme = document('README.md');
@@ -104,6 +105,7 @@ describe('the README', () => {
       .replaceAll('npx infrasage', `"${process.execPath}" "${BIN}" --data-dir "${box.dataDir}"`)
       .replaceAll('localhost:8080', `localhost:${port}`)
       .replaceAll('serve.log', join(box.folder, 'serve.log'));
+    releaseEngine();
     const { stdout } = await promisify(execFile)('sh', ['-c', `${script}\nkill $!; wait $!`], {
       env: { PATH: process.env.PATH, HOME: box.folder, INFRASAGE_PORT: String(port) },
     });

@@ -26,6 +26,7 @@ import { type CliResult, type RunOptions, type Sandbox, sandbox, until } from '.
 import { expectExact, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
 import { event, lines } from './helpers/events.ts';
 import { ingestOptions } from './helpers/ingest-options.ts';
+import { releaseEngine } from './helpers/kept-engine.ts';
 import { beside, sharing } from './helpers/sharing.ts';
 import { initialised } from './helpers/template.ts';
 
@@ -388,6 +389,7 @@ describe('a store that is shared', () => {
       console.log('held');
       process.stdin.once('data', () => store.command('SELECT 1').then(() => console.log('done'), (error) => console.log(error.message)));`;
     const built = fileURLToPath(new URL('../dist/store/open.js', import.meta.url));
+    releaseEngine();
     const child = spawn(process.execPath, ['--input-type=module', '-e', script, built, dataDir]);
     try {
       const said = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

@@ -8,6 +8,7 @@ import { inject } from 'vitest';
 import type { Store } from '../../src/store/store.ts';
 import { type Ask, embeddedEngine } from './engine.ts';
 import { type CliResult, pipeOf, runInside, withoutProgress } from './inside.ts';
+import { releaseEngine } from './kept-engine.ts';
 import { serverEngine } from './server-engine.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
@@ -98,6 +99,7 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
   const environmentOf = ({ env, dataDir: named = true }: RunOptions) =>
     environment(folder, tmp, { ...engine.env, ...(named && { INFRASAGE_DATA_DIR: dataDir }), ...env });
   const launch = (args: readonly string[], stdio: 'ignore' | 'pipe' | number, options: RunOptions) => {
+    releaseEngine();
     const child = spawn(process.execPath, [BIN, ...args], {
       cwd: folder,
       env: environmentOf(options),
@@ -172,6 +174,7 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
       return engine.openStore();
     },
     async remove() {
+      releaseEngine();
       const clean = alive.size === 0;
       for (const child of alive) child.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });

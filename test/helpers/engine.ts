@@ -1,6 +1,7 @@
 import { Session } from 'chdb';
 import { openEmbedded } from '../../src/store/embedded.ts';
 import type { Store } from '../../src/store/store.ts';
+import { releaseEngine } from './kept-engine.ts';
 import { initialised as copyInitialised } from './template.ts';
 
 /** Runs one statement; its rows, 64-bit integers as JavaScript numbers. */
@@ -25,6 +26,7 @@ export interface Engine {
 
 /** Opens a plain engine session on a data directory, with nothing of infrasage in between. No command may run meanwhile. */
 export async function withEngine<T>(dataDir: string, use: (sql: Sql) => T | Promise<T>): Promise<T> {
+  releaseEngine({ but: dataDir });
   const session = new Session(dataDir);
   try {
     return await use(<Row extends object>(statement: string) =>

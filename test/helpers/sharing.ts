@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { releaseEngine } from './kept-engine.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
 
@@ -18,6 +19,7 @@ export interface Sharing {
  * @throws Error with its first words where it does not
  */
 export async function sharing(dataDir: string): Promise<Sharing> {
+  releaseEngine();
   const child = spawn(process.execPath, [BIN, '--data-dir', dataDir, 'serve', '--port', '0'], {
     env: { PATH: process.env.PATH, INFRASAGE_JWT_SECRET: 'a secret of tests, long enough for HS256' },
     stdio: ['ignore', 'ignore', 'pipe'],

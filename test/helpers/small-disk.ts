@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { releaseEngine } from './kept-engine.ts';
 
 /** Whether a test may make a disk: only root, on Linux. */
 export const CAN_MOUNT = process.platform === 'linux' && process.getuid?.() === 0;
@@ -16,6 +17,7 @@ export class SmallDisk {
   constructor(folder: string, size: string) {
     this.folder = folder;
     mkdirSync(folder, { recursive: true });
+    releaseEngine();
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'none', folder]);
   }
 
@@ -31,6 +33,7 @@ export class SmallDisk {
   }
 
   remove(): void {
+    releaseEngine();
     execFileSync('umount', [this.folder]);
   }
 }

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import xterm from '@xterm/headless';
 import type { Sandbox } from './cli.ts';
+import { releaseEngine } from './kept-engine.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
 const HELPER = fileURLToPath(new URL('screen.py', import.meta.url));
@@ -36,6 +37,7 @@ export function onTerminal(
   }: { columns?: number; rows?: number; env?: Record<string, string> } = {},
 ): OnTerminal {
   const terminal = new xterm.Terminal({ cols: columns, rows, allowProposedApi: true });
+  releaseEngine();
   const child = spawn('python3', [HELPER, String(columns), String(rows), process.execPath, BIN, ...args], {
     cwd: box.folder,
     env: {
