@@ -5,6 +5,7 @@ import { openStore, openToShare } from '../src/store/open.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 import { activeCharacters } from './helpers/formats.ts';
+import { releaseEngine } from './helpers/kept-engine.ts';
 import { beside } from './helpers/sharing.ts';
 import { type OnTerminal, onTerminal } from './helpers/terminal.ts';
 
@@ -170,7 +171,10 @@ describe('on a terminal', () => {
   test('without serve, commands that ingest wait for a look, and never fail', async () => {
     const terminal = onTerminal(box, ['top', '--interval', '500ms'], { columns: 140, rows: 40 });
     await terminal.shows(/^acme-corp/m);
-    for (const name of ['third', 'fourth']) await ingest(4, name);
+    for (const name of ['third', 'fourth']) {
+      await ingest(4, name);
+      releaseEngine();
+    }
     await terminal.shows(/fourth-0 \(acme-corp\)/);
     terminal.press('q');
     await gone(terminal);
