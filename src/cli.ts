@@ -48,7 +48,7 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
       const args = received.slice(0, -2) as Arguments;
       const flags = program.opts<GlobalFlags>();
       // Loaded here, not above: help and version need none of it, and start in half the time.
-      const { openContext } = await import('./context.ts');
+      const { openContext } = await import('./open-context.ts');
       const context = await openContext(flags, io, {
         command: nameOf(command),
         commands: NAMES,

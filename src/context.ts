@@ -1,5 +1,5 @@
 import type { DeliveryDeps } from './alerts/outbox.ts';
-import { type Config, type GlobalFlags, readConfig, type ServerAddress } from './config.ts';
+import type { Config, GlobalFlags, ServerAddress } from './config.ts';
 import type { Data } from './doctor/check.ts';
 import { EXIT, type ExitStatus, InfrasageError, usageError } from './errors.ts';
 import { type Io, write } from './io.ts';
@@ -7,48 +7,19 @@ import { render } from './render/index.ts';
 import { message } from './render/message.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
-import { readSettings, type Settings, settingsOf } from './settings/layers.ts';
-import { commandLine, hintFor, shellWord } from './settings/place.ts';
+import type { Settings } from './settings/layers.ts';
+import { commandLine, hintFor } from './settings/place.ts';
 import type { ClusterWish } from './store/server/nodes.ts';
 import type { SharedStore } from './store/socket-server.ts';
 import type { Store } from './store/store.ts';
 
 /** What a run is begun with beside its settings. */
-interface Run {
+export interface Run {
   /** What it runs, for others that find the data directory in use. */
   command: string;
   /** The first words of all there are. */
   commands: readonly string[];
   runCommand: Context['runCommand'];
-}
-
-/**
- * Reads the settings of a run.
- * @param run.brokenSettings whether wrong settings of the environment or a file are kept in context.fault, and the
- *   run goes on with the flags alone
- * @throws InfrasageError (exit 2) that names the flag, variable or line whose value is wrong
- */
-export async function openContext(
-  flags: GlobalFlags,
-  io: Io,
-  { brokenSettings, ...run }: Run & { brokenSettings: boolean },
-): Promise<Context> {
-  try {
-    const settings = await readSettings(io.env, { folder: process.cwd(), configFile: flags.config });
-    const known = { ...io, env: settings.env };
-    const context = new Context(readConfig(flags, known), known, { ...run, flags, settings });
-    for (const path of settings.exposed) {
-      if (!brokenSettings)
-        await context.say(`${path} has secrets in it and others can read it: chmod 600 ${shellWord(path)}`);
-    }
-    return context;
-  } catch (fault) {
-    if (!brokenSettings || !(fault instanceof InfrasageError)) throw fault;
-    const { HOME, XDG_DATA_HOME, NO_COLOR, TERM } = io.env;
-    const bare = { ...io, env: { HOME, XDG_DATA_HOME, NO_COLOR, TERM } };
-    const config = readConfig(flags, bare);
-    return new Context(config, bare, { ...run, flags, settings: settingsOf(bare.env), fault });
-  }
 }
 
 /** A server that says nothing for so long while it is looked at is taken for away, ms. */

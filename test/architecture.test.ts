@@ -68,7 +68,7 @@ describe('imports', () => {
     ['src/cli.ts'],
     ['src/program.ts'],
     ['commands', 'http'],
-    ['src/context.ts'],
+    ['src/context.ts', 'src/open-context.ts'],
     ['intake', 'dead-letters', 'doctor', 'completion'],
     ['billing'],
     ['access', 'plans', 'ingest', 'reports', 'alerts', 'verify'],
@@ -107,6 +107,7 @@ describe('imports', () => {
       'verify',
       'render',
       'src/context.ts',
+      'src/open-context.ts',
       'src/cli.ts',
     ];
     const wrong = imports.filter(({ from, to }) => part(from) === 'store' && within(upper, to));
