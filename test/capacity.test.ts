@@ -157,6 +157,22 @@ describe('capacity', () => {
     expect(csv.map(([table]) => table)).toContain('infrasage_raw_firehose');
   });
 
+  it('what is set, such as quotas, takes place and does not grow with what comes in', async () => {
+    const before = await seen();
+    await box.sql(
+      `INSERT INTO {{db}}.infrasage_quotas (tenant_id) SELECT randomPrintableASCII(60) FROM numbers(100000)`,
+    );
+    const after = await seen();
+    await box.sql('TRUNCATE TABLE {{db}}.infrasage_quotas');
+    expect(after.database_bytes).toBeGreaterThan(before.database_bytes * 1.2);
+    // By a clock that has gone on a moment.
+    expect((after.growth.bytes_per_day ?? 0) / (before.growth.bytes_per_day ?? 0)).toBeCloseTo(1, 2);
+    const grown = (found: Answer) => found.projected.map(({ bytes }) => bytes - found.database_bytes);
+    grown(after).forEach((bytes, i) => {
+      expect(bytes / (grown(before)[i] ?? 0)).toBeCloseTo(1, 2);
+    });
+  });
+
   it('with a term, the raw rows are level once it is over, and the metering grows on', async () => {
     await box.run(['init', '--raw-retention', '15d']);
     const { raw_retention_days, projected, tables, growth } = await seen();
@@ -165,6 +181,7 @@ describe('capacity', () => {
     const sizeIn = (days: number) =>
       tables.reduce((sum, { table, rows, bytes }) => {
         if (table === 'infrasage_raw_firehose') return sum + (bytes / rows) * perDay * Math.min(days, 15);
+        if (table !== 'infrasage_usage_metering') return sum + bytes;
         // Of 66,000 metered events.
         return sum + bytes + (bytes / 66_000) * perDay * days;
       }, 0);

@@ -1,11 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { nameBeside } from '../src/commands/left-behind.ts';
+import { connectShared } from '../src/store/socket-client.ts';
 import { ON_SERVER, type Sandbox, sandbox, until, withStore } from './helpers/cli.ts';
 import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
 import { parseCsv } from './helpers/formats.ts';
-import { beside } from './helpers/sharing.ts';
+import { sharing } from './helpers/sharing.ts';
 import { CAN_MOUNT, SmallDisk } from './helpers/small-disk.ts';
 
 interface Written {
@@ -262,16 +265,57 @@ describe('export', () => {
 });
 
 describe.skipIf(ON_SERVER)('export beside other processes', () => {
-  it('goes through one that shares the data directory', () =>
+  const given = () => lines(event(), event({ body: 'x"\n' }), '=no json');
+  /** Every subject in every form, with as many rows as the reports say. */
+  async function exportsAll(box: Sandbox) {
+    const found: [string, number][] = [];
+    for (const [subject, period] of [
+      ['usage', PERIOD],
+      ['firehose', PERIOD],
+      ['dlq', ['--since', '1h']],
+    ] as const) {
+      for (const ending of ['parquet', 'csv', 'ndjson']) {
+        const path = join(box.folder, `it's ${subject}.${ending}`);
+        const { rows } = await box.json<Written>(['export', subject, ...period, '--to', path]);
+        const bytes = readFileSync(path);
+        if (ending === 'parquet') expect(bytes.subarray(0, 4).toString()).toBe('PAR1');
+        else if (ending === 'csv') expect(parseCsv(bytes.toString())).toHaveLength(rows + 1);
+        else expect(bytes.toString().trimEnd().split('\n')).toHaveLength(rows);
+        found.push([`${subject}.${ending}`, rows]);
+      }
+    }
+    const forms = (subject: string, rows: number) =>
+      ['parquet', 'csv', 'ndjson'].map((ending) => [`${subject}.${ending}`, rows]);
+    expect(found).toEqual([...forms('usage', 1), ...forms('firehose', 2), ...forms('dlq', 1)]);
+  }
+
+  it('goes through `serve`, which has the data directory', () =>
     withStore(async (box) => {
-      await box.run(['ingest', '-'], { stdin: lines(event(), event({ body: 'x"\n' })) });
-      await beside(box.dataDir, async () => {
-        const path = join(box.folder, "it's.ndjson");
-        const { rows } = await box.json<Written>(['export', 'firehose', ...PERIOD, '--to', path]);
-        expect(rows).toBe(2);
-        expect(readFileSync(path, 'utf8').trimEnd().split('\n')).toHaveLength(2);
-      });
+      await box.run(['ingest', '-'], { stdin: given() });
+      const served = await sharing(box.dataDir);
+      try {
+        await exportsAll(box);
+      } finally {
+        await served.stop();
+      }
       expect(readdirSync(join(box.dataDir, 'spool', 'infrasage'))).toEqual([]);
+    }));
+
+  it('goes through `ingest --follow`, with what that has taken so far', () =>
+    withStore(async (box) => {
+      const following = box.start(['ingest', '--follow', box.file('growing.ndjson', given())]);
+      await until(async () => {
+        const shared = await connectShared({ dataDir: box.dataDir, database: 'infrasage' });
+        const counted = await shared?.query(
+          'SELECT sum(event_count) AS n FROM {{db}}.infrasage_usage_metering',
+          z.object({ n: z.coerce.number() }),
+        );
+        await shared?.close();
+        return counted?.[0]?.n === 2;
+      });
+      await exportsAll(box);
+      following.child.kill('SIGTERM');
+      expect((await following.done).status).toBe(0);
     }));
 
   it.runIf(CAN_MOUNT).each(['ndjson', 'parquet'])('leaves no %s file on a full disk', (ending) =>
@@ -314,6 +358,18 @@ describe.skipIf(ON_SERVER)('export beside other processes', () => {
       const left = readdirSync(folder).filter((name) => name !== 'old.ndjson');
       if (signal === 'SIGTERM') expect(left).toEqual([]);
       expect(left.every((name) => name.startsWith('.infrasage-'))).toBe(true);
+      if (signal === 'SIGKILL') {
+        expect(left).toHaveLength(1);
+        // That of another file, and that of a process which still writes, are theirs.
+        const others = [nameBeside(join(folder, 'new.csv')), nameBeside(join(folder, 'old.ndjson'))];
+        for (const other of others) writeFileSync(other, '');
+        const again = ['export', 'usage', ...PERIOD, '--to'];
+        await box.json([...again, join(folder, 'new.csv')]);
+        expect(readdirSync(folder)).toEqual(expect.arrayContaining(left));
+        await box.json([...again, join(folder, 'old.ndjson'), '--force']);
+        const there = ['new.csv', 'old.ndjson', ...others.map((other) => basename(other))];
+        expect(readdirSync(folder).sort()).toEqual(there.sort());
+      }
       expect(existsSync(join(box.folder, 'old.ndjson'))).toBe(false);
     }),
   );

@@ -115,6 +115,13 @@ function asksReadOnly(
     expect(rows).toEqual([{ a: 1, a_2: 1, a_2_2: 2, a_3: 1 }]);
   });
 
+  it('of a map with a key that comes again has the value that the engine finds under it', async () => {
+    const found = await json(
+      "SELECT map('k', 'first', 'other', 'x', 'k', 'second') AS attributes, attributes['k'] AS found",
+    );
+    expect(found.rows).toEqual([{ attributes: { k: 'first', other: 'x' }, found: 'first' }]);
+  });
+
   it('binds what it is given', async () => {
     const hostile = "acme' OR 1 --\\";
     const sql = 'SELECT {t:String} AS t, {n:UInt64} + 1 AS n, {l:Array(String)} AS l';

@@ -33,18 +33,25 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage init --raw-retention 90d',
     'infrasage init --clickhouse http://localhost:8123',
     'infrasage init --print-grants --clickhouse http://meter@localhost:8123',
+    'infrasage init --print-grants --cluster metering --node http://ch1:8123 --node http://ch2:8123',
     'infrasage init --clickhouse http://ch1:8123 --cluster metering --node http://ch1:8123 --node http://ch2:8123',
   ]);
   act<InitOptions>(command, async (context, options) => {
     const { printSql, printGrants, cluster, node = [] } = options;
     if (printSql && printGrants) throw usageError('--print-sql and --print-grants do not go together');
+    if (cluster === undefined && node.length > 0) throw usageError('--node goes with --cluster');
+    if (cluster !== undefined && printSql)
+      throw usageError(
+        '--print-sql is of one server',
+        'infrasage init --cluster makes the schema of a cluster',
+      );
     if (printSql || printGrants) {
       const { clickhouse, database } = context.config;
       const user = clickhouse?.user ?? 'infrasage';
-      await write(context.io.stdout, printSql ? schemaSql(database) : grantsSql(database, user));
+      const grants = grantsSql(database, user, cluster === undefined ? undefined : node.map(nodeUrl));
+      await write(context.io.stdout, printSql ? schemaSql(database) : grants);
       return EXIT.ok;
     }
-    if (cluster === undefined && node.length > 0) throw usageError('--node goes with --cluster');
     if (cluster !== undefined)
       await context.clusterStore({ name: clusterName(cluster), nodes: node.map(nodeUrl) });
     const wanted = options.rawRetention === undefined ? undefined : parseRetention(options.rawRetention);

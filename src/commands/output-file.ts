@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, realpath, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { InfrasageError, usageError } from '../errors.ts';
 import { removeWhenEnded } from './interrupt.ts';
+import { nameBeside, removeLeftBehind } from './left-behind.ts';
 
 /** A file that is going to be written. */
 export interface OutputFile {
@@ -57,7 +56,7 @@ export async function replaceFile(output: OutputFile, text: string): Promise<voi
 
 /**
  * The same of what is written by somebody else, into an open file of another name beside it. Nothing is left of that
- * where this fails or the process is asked to end.
+ * where this fails or the process is asked to end; of one that was killed, until the same file is written again.
  */
 export async function fillFile(
   { path, mode }: OutputFile,
@@ -67,7 +66,8 @@ export async function fillFile(
   try {
     // Where the name is a link, what it leads to is replaced.
     const place = await realpath(path).catch(() => path);
-    const beside = join(dirname(place), `.infrasage-${randomBytes(6).toString('hex')}.new`);
+    await removeLeftBehind(place);
+    const beside = nameBeside(place);
     const file = await open(beside, 'wx+', 0o600);
     made = { path: beside, ...removeWhenEnded(beside) };
     try {

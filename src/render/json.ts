@@ -20,13 +20,17 @@ export function jsonText(value: unknown): string {
 }
 
 /**
- * What JSON says, with integers in full: bigint where a number would round.
+ * What JSON says, with integers in full: bigint where a number would round. Of a key that comes again, as a Map of the
+ * engine may have one, the first value, which is also what the engine finds under that key.
  * @throws SyntaxError
  */
 export function jsonValue(text: string): unknown {
-  return parse(text, undefined, (digits) => {
-    const value = Number(digits);
-    return isInteger(digits) && !Number.isSafeInteger(value) ? BigInt(digits) : value;
+  return parse(text, undefined, {
+    parseNumber(digits) {
+      const value = Number(digits);
+      return isInteger(digits) && !Number.isSafeInteger(value) ? BigInt(digits) : value;
+    },
+    onDuplicateKey: ({ oldValue }) => oldValue,
   });
 }
 

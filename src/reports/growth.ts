@@ -6,6 +6,11 @@ import type { Shard, TableSize } from './storage.ts';
 
 const DAY_S = 86_400;
 
+/** Tables that grow by what comes in; all others by what is set, which is no matter of time. */
+const GROWING = [
+  ...['infrasage_raw_firehose', 'infrasage_usage_metering', 'infrasage_dlq', 'infrasage_ingest_batches'],
+];
+
 /** The time that growth is taken from, unless another is asked for. */
 export const GROWTH_WEEKS = 4;
 
@@ -75,7 +80,7 @@ export async function growth(
     return {
       table,
       bytes: Number(size),
-      unitsPerDay: (of?.unitsPerDay ?? recent / days) * share,
+      unitsPerDay: GROWING.includes(table) ? (of?.unitsPerDay ?? recent / days) * share : 0,
       bytesPerUnit: units === 0 ? 0 : Number(size) / units,
       term: of ? termDays : null,
       ages: (of?.ages ?? []).map((count) => count * share),

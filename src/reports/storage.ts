@@ -98,7 +98,10 @@ export async function shards(reader: Reader, { server }: { server: boolean }): P
     if (privileges === undefined) throw error;
     throw new InfrasageError(
       `sizes cannot be read: the user lacks ${privileges.replace(/\(.*?\)/g, '').trim()}`,
-      { hint: 'an administrator of the server can give it', cause: error },
+      {
+        hint: `an administrator of the server can give it: infrasage init --print-grants${cluster === undefined ? '' : ` --cluster ${cluster}`}`,
+        cause: error,
+      },
     );
   }
 }

@@ -185,10 +185,14 @@ export function addressOf(url: string): ServerAddress {
 export const CLUSTER = 'pair';
 
 /** Starts two servers that are the shards of a cluster. */
-export async function startCluster(): Promise<ClickHouseServer[]> {
+export async function startCluster({
+  users,
+}: Pick<ServerOptions, 'users'> = {}): Promise<ClickHouseServer[]> {
   const nodes = [{ tcpPort: await freePort() }, { tcpPort: await freePort() }];
   return Promise.all(
-    nodes.map((node) => ClickHouseServer.start({ ...node, clusters: { [CLUSTER]: nodes } })),
+    nodes.map((node) =>
+      ClickHouseServer.start({ ...node, ...(users && { users }), clusters: { [CLUSTER]: nodes } }),
+    ),
   );
 }
 

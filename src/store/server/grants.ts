@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { InfrasageError } from '../../errors.ts';
+import type { Cluster } from './cluster.ts';
 import type { Connection } from './connection.ts';
 import { parseRows } from './row-locks.ts';
 
@@ -18,10 +19,13 @@ const TO_PREPARE = ['CREATE DATABASE', 'CREATE TABLE', 'CREATE VIEW', 'ALTER TAB
 
 const ENGINES = ['MergeTree', 'ReplacingMergeTree', '`Null`', 'Memory'];
 
+/** What a database is, or is to be, spread over; undefined: one server. */
+type Spread = Pick<Cluster, 'nodes' | 'replicated'> | undefined;
+
 /** For those who only read, write, or also make the schema. */
 export type Purpose = 'write' | 'prepare';
 
-function grantsFor(database: string, purpose: Purpose): Grant[] {
+function grantsFor(database: string, purpose: Purpose, on: Spread): Grant[] {
   const prepare = purpose === 'prepare';
   return [
     { privileges: [...TO_READ, ...TO_WRITE, ...(prepare ? TO_PREPARE : [])], on: `\`${database}\`.*` },
@@ -33,12 +37,36 @@ function grantsFor(database: string, purpose: Purpose): Grant[] {
     ...(prepare ? ENGINES.map((engine) => ({ privileges: ['TABLE ENGINE'], on: engine })) : []),
     // For dry runs.
     ...(prepare ? [{ privileges: ['CREATE TEMPORARY TABLE'], on: '*.*' }] : []),
+    ...(prepare && on ? grantsForCluster(database, on) : []),
   ];
 }
 
-/** The statements that allow a user everything that infrasage does with a database. */
-export function grantStatements(database: string, user: string): string[] {
-  return grantsFor(database, 'prepare').map((grant) => statementOf(grant, user));
+function grantsForCluster(database: string, { nodes, replicated }: NonNullable<Spread>): Grant[] {
+  const engines = [
+    'Distributed',
+    ...(replicated ? ['ReplicatedMergeTree', 'ReplicatedReplacingMergeTree'] : []),
+  ];
+  return [
+    { privileges: ['SELECT'], on: 'system.clusters' },
+    // What is replaced: the Distributed tables, and the view that says what the nodes are a cluster of.
+    { privileges: ['DROP TABLE'], on: `\`${database}\`.*` },
+    ...engines.map((engine) => ({ privileges: ['TABLE ENGINE'], on: engine })),
+    ...(nodes.length === 0 ? [{ privileges: ['CLUSTER'], on: '*.*' }] : []),
+  ];
+}
+
+/** What only capacity and doctor need on a cluster, to see the disks of all nodes; nothing is refused for want of it. */
+const TO_LOOK_AROUND: Grant = { privileges: ['REMOTE'], on: '*.*' };
+
+/**
+ * The statements that allow a user everything that infrasage does with a database.
+ * @param nodes of a cluster that it is to be on, none where its servers have ClickHouse Keeper; undefined: one server
+ */
+export function grantStatements(database: string, user: string, nodes?: readonly string[]): string[] {
+  const on = nodes && { nodes: [...nodes], replicated: true };
+  return [...grantsFor(database, 'prepare', on), ...(on ? [TO_LOOK_AROUND] : [])].map((grant) =>
+    statementOf(grant, user),
+  );
 }
 
 function statementOf({ privileges, on }: Grant, user: string): string {
@@ -50,8 +78,9 @@ export async function missingGrants(
   connection: Connection,
   database: string,
   purpose: Purpose,
+  on?: Spread,
 ): Promise<string[]> {
-  const wanted = grantsFor(database, purpose).flatMap(({ privileges, on }) =>
+  const wanted = grantsFor(database, purpose, on).flatMap(({ privileges, on }) =>
     privileges.map((privilege) => ({ privileges: [privilege], on })),
   );
   const missing: Grant[] = [];
@@ -74,11 +103,12 @@ export async function assertGranted(
   connection: Connection,
   database: string,
   purpose: Purpose,
+  on?: Spread,
 ): Promise<void> {
-  const words = await missingGrants(connection, database, purpose);
+  const words = await missingGrants(connection, database, purpose, on);
   if (words.length === 0) return;
   const { user } = connection.address;
   throw new InfrasageError(`the user ${user} lacks grants on the ClickHouse server: ${words.join('; ')}`, {
-    hint: 'an administrator of the server can run these; infrasage init --print-grants prints all',
+    hint: 'an administrator of the server can run these; infrasage init --print-grants prints all, for a cluster with --cluster',
   });
 }

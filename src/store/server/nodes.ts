@@ -4,6 +4,7 @@ import { quoted } from '../landing.ts';
 import type { Params } from '../store.ts';
 import { type Cluster, cluster, placed } from './cluster.ts';
 import type { Connection } from './connection.ts';
+import { assertGranted } from './grants.ts';
 import { parseRows } from './row-locks.ts';
 
 /** A cluster as it is asked for: nodes are HTTP addresses, none where the servers pass on what is done ON CLUSTER. */
@@ -31,9 +32,18 @@ export class Nodes {
     }
   }
 
+  /**
+   * Sees to it that no node is left with half a schema for want of a grant.
+   * @throws InfrasageError (exit 3) that names each grant that is missing
+   */
+  async assertGranted(): Promise<void> {
+    for (const node of this.#nodes()) await assertGranted(node, this.#database, 'prepare', this.cluster);
+  }
+
   /** Leaves on every node what they are a cluster of, before there is anything else: who finds it knows. */
   async record(): Promise<void> {
     if (!this.cluster) return;
+    await this.assertGranted();
     const { name, nodes, replicated } = this.cluster;
     const where = nodes.length > 0 ? '' : ` ON CLUSTER '${name}'`;
     const statements = [
@@ -80,9 +90,15 @@ export async function clusterOf(connection: Connection, database: string): Promi
 
 /**
  * A cluster that a database is to be made on.
- * @throws InfrasageError (exit 2) where its nodes are not those that are named; (exit 3) where the servers know no such cluster
+ * @throws InfrasageError (exit 2) where its nodes are not those that are named; (exit 3) where the servers know no such
+ * cluster, or a grant is missing
  */
-export async function planCluster(connection: Connection, wish: ClusterWish): Promise<Cluster> {
+export async function planCluster(
+  connection: Connection,
+  database: string,
+  wish: ClusterWish,
+): Promise<Cluster> {
+  await assertGranted(connection, database, 'prepare', { ...wish, replicated: false });
   const rows = parseRows(
     await connection.run({
       sql: `SELECT (SELECT count() FROM system.clusters WHERE cluster = {name:String}) AS replicas,

@@ -47,14 +47,14 @@ export async function openServer({
       });
     }
     const cluster = wish
-      ? await planCluster(connection, wish)
+      ? await planCluster(connection, database, wish)
       : onCluster
         ? await clusterOf(connection, database)
         : undefined;
     const nodes = new Nodes(connection, database, cluster);
     if (wish) await nodes.record();
     const store = new ServerStore(connection, nodes, { database, engineVersion, spoolDir });
-    if (migrate) await migrateServer(store, connection, { anew: wish !== undefined, create });
+    if (migrate) await migrateServer(store, nodes, { address, anew: wish !== undefined, create });
     return store;
   } catch (error) {
     await connection.close();

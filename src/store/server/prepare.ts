@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ServerAddress } from '../../config.ts';
 import { InfrasageError } from '../../errors.ts';
 import { noDatabase } from '../failure.ts';
 import { bringUpToDate, isUpToDate } from '../migrate.ts';
@@ -6,7 +7,7 @@ import { lockTables } from '../schema.ts';
 import type { Store } from '../store.ts';
 import type { Connection } from './connection.ts';
 import { CODE, codeOf } from './failure.ts';
-import { assertGranted } from './grants.ts';
+import type { Nodes } from './nodes.ts';
 import { parseRows } from './row-locks.ts';
 
 /** Some functions and settings that the schema uses came with this version. */
@@ -60,8 +61,8 @@ export async function engineOf(connection: Connection, database: string): Promis
  */
 export async function migrateServer(
   store: Store,
-  connection: Connection,
-  { anew, create }: { anew: boolean; create: boolean },
+  nodes: Nodes,
+  { address, anew, create }: { address: ServerAddress; anew: boolean; create: boolean },
 ): Promise<void> {
   let there = true;
   try {
@@ -72,10 +73,10 @@ export async function migrateServer(
     if (![CODE.unknownDatabase, CODE.unknownTable, CODE.noAccess].some((known) => known === code))
       throw error;
     if (!create && code !== CODE.noAccess)
-      throw noDatabase(store.database, `on the ClickHouse server at ${connection.address.url.origin}`);
+      throw noDatabase(store.database, `on the ClickHouse server at ${address.url.origin}`);
   }
   // First of all, so that nothing is half made.
-  await assertGranted(connection, store.database, 'prepare');
+  await nodes.assertGranted();
   if (!there) await store.command('CREATE DATABASE IF NOT EXISTS {{db}}');
   for (const statement of lockTables()) await store.command(statement);
   await store.exclusively('schema', () => bringUpToDate(store, { anew }));

@@ -7,9 +7,12 @@ export function schemaSql(database: string): string {
   return sqlText(schemaStatements(lockTables()).map((sql) => sql.replaceAll('{{db}}', `\`${database}\``)));
 }
 
-/** What an administrator grants to the user that infrasage works as. */
-export function grantsSql(database: string, user: string): string {
-  return sqlText(grantStatements(database, user));
+/**
+ * What an administrator grants to the user that infrasage works as.
+ * @param nodes of a cluster that the database is to be on; undefined: one server
+ */
+export function grantsSql(database: string, user: string, nodes?: readonly string[]): string {
+  return sqlText(grantStatements(database, user, nodes));
 }
 
 function sqlText(statements: readonly string[]): string {
