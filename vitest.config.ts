@@ -12,6 +12,7 @@ const ON_BOTH = [
     'backtest',
     'billing',
     'billing-explain',
+    'billing-order',
     'as-of',
     'attributes',
     'capacity',

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { as, server } from './helpers/api.ts';
-import { type Sandbox, sandbox, withStore } from './helpers/cli.ts';
+import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
 import { parseCsv, parseMarkdown } from './helpers/formats.ts';
 import { type OracleFigures, type OraclePlan, oracle, written, yamlOf } from './helpers/invoice-oracle.ts';
@@ -202,46 +201,3 @@ describe('the invoice of a month', () => {
     expect(stderr).toContain('broken.yaml:12: charges[0].tiers[0].price: must not be negative');
   });
 });
-
-test('does not depend on the batches that events come in, nor on their order', () =>
-  withStore(async (box) => {
-    const types = ['metric', 'log', 'trace', 'slo'];
-    const sent = fc.sample(
-      fc.record({
-        event_type: fc.constantFrom(...types),
-        timestamp: fc
-          .integer({ min: 0, max: 29 * 86_400 - 1 })
-          .map((s) => new Date(Date.UTC(2024, 1, 1) + s * 1000).toISOString()),
-        body: fc.string({ unit: 'grapheme-ascii', maxLength: 40 }),
-      }),
-      { seed: 8, numRuns: 80 },
-    );
-    // The same events of tenants whose names are of one length, each in other pieces and another order.
-    const cases = fc.sample(
-      fc.tuple(
-        fc.shuffledSubarray(sent, { minLength: sent.length }),
-        fc.uniqueArray(fc.integer({ min: 1, max: sent.length - 1 }), { minLength: 1, maxLength: 3 }),
-      ),
-      { seed: 3, numRuns: 2 },
-    );
-    const ingest = async (tenant_id: string, some: typeof sent) => {
-      const stdin = lines(...some.map((one) => event({ ...one, tenant_id })));
-      expect((await box.run(['ingest', '--strict-exit'], { stdin })).status).toBe(0);
-    };
-    await ingest('tenant-0', sent);
-    for (const [i, [shuffled, cuts]] of cases.entries()) {
-      const ends = [...cuts.sort((a, b) => a - b), shuffled.length];
-      for (const [n, end] of ends.entries())
-        await ingest(`tenant-${i + 1}`, shuffled.slice(ends[n - 1] ?? 0, end));
-    }
-    const charges = PLAN.charges.filter(({ dimension }) => dimension !== 'bytes_ingested');
-    const plan = box.file('plan.yaml', yamlOf({ ...PLAN, charges }));
-    const { invoices = [] } = await box.json<Bill>(['billing', '--month', '2024-02', '--plan', plan], {
-      now: NOW,
-    });
-    expect(invoices.map(({ tenant_id }) => tenant_id).sort()).toEqual(['tenant-0', 'tenant-1', 'tenant-2']);
-    const [first] = invoices;
-    expect(Number(first?.total)).toBeGreaterThan(11);
-    for (const { lines: own, total } of invoices)
-      expect({ own, total }).toEqual({ own: first?.lines, total: first?.total });
-  }));

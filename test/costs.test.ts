@@ -240,6 +240,15 @@ describe('with plans, storage prices and services of several tenants', () => {
         const cost = own.map((row) => ({ amount: Number(cell(row, 'BilledCost')).toFixed(2) }));
         expect(sumOf(cost)).toBe(units(total));
         for (const row of own) expect(cell(row, 'ProviderName')).toBe(provider);
+        // A SKU is the same whatever the plan, and a storage price is one for GB-months whatever it is shared by.
+        const isPlan = provider === 'InfraSage';
+        const usage = own.filter((row) => cell(row, 'ChargeCategory') === 'Usage');
+        expect(new Set(usage.map((row) => [cell(row, 'SkuId'), cell(row, 'PricingUnit')].join()))).toEqual(
+          new Set([isPlan ? 'infrasage/usage,GB' : 'infrasage/storage,GB-Months']),
+        );
+        expect(
+          new Set(own.map((row) => [cell(row, 'x_PlanName'), cell(row, 'x_PlanVersion')].join())),
+        ).toEqual(new Set([isPlan ? 'standard,1' : ',']));
         expect(cell(own[0] ?? [], 'BillingPeriodStart')).toBe('2024-02-01T00:00:00Z');
         expect(cell(own[0] ?? [], 'BillingPeriodEnd')).toBe('2024-03-01T00:00:00Z');
       }
@@ -259,6 +268,10 @@ describe('with plans, storage prices and services of several tenants', () => {
     [['--plan', 'plan.yaml', '--storage-price', '1', '--currency', 'EUR'], /two prices/],
     [['--as-of', '2999-01-01'], /^infrasage: --as-of 2999-01-01 is still to come/],
     [['--currency', 'EUR'], /^infrasage: --currency goes with --storage-price/],
+    [
+      ['--by', 'attributes.infrasage/type', '--format', 'focus-csv'],
+      /^infrasage: FOCUS reserves tags that begin/,
+    ],
     [['--provider', 'Example'], /^infrasage: --provider goes with --format focus-csv/],
     [['--provider', ' ', '--format', 'focus-csv'], /^infrasage: --provider is empty/],
   ])('%j is refused', async (args, words) => {

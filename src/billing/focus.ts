@@ -1,7 +1,8 @@
+import { usageError } from '../errors.ts';
 import { isoTime, parseMonth } from '../period.ts';
 import { type Decimal, decimal } from '../plans/money.ts';
 import { jsonText } from '../render/json.ts';
-import { attributeKey, isAttribute } from '../reports/grouping.ts';
+import { attributeKey, type Grouping, isAttribute } from '../reports/grouping.ts';
 import { type CostRow, type Costs, type Part, type TenantCosts, weightsOf } from './costs.ts';
 import { shareOut } from './shares.ts';
 
@@ -16,10 +17,26 @@ export const FOCUS_COLUMNS = [
   ...['EffectiveCost', 'InvoiceIssuerName', 'ListCost', 'PricingCategory', 'PricingQuantity', 'PricingUnit'],
   ...['ProviderName', 'PublisherName', 'ResourceId', 'ResourceName', 'ResourceType', 'ServiceCategory'],
   ...['ServiceName', 'ServiceSubcategory', 'SkuId', 'SubAccountId', 'Tags', 'x_GroupBy', 'x_GroupKind'],
+  ...['x_PlanName', 'x_PlanVersion'],
 ] as const;
 
 /** null is written as nothing. Quantities and costs are decimals in full. */
 export type FocusRow = Record<(typeof FOCUS_COLUMNS)[number], string | null>;
+
+/** What InfraSage's own tags and SKUs begin with; FOCUS has it that no tag of a user's does. */
+const TAG_PREFIX = 'infrasage/';
+
+/**
+ * Sees to it that a tag of a user's cannot be taken for one of InfraSage's own.
+ * @throws InfrasageError (exit 2)
+ */
+export function refuseReservedTag(groupBy: Grouping): void {
+  if (!isAttribute(groupBy) || !attributeKey(groupBy).startsWith(TAG_PREFIX)) return;
+  throw usageError(
+    `FOCUS reserves tags that begin with ${TAG_PREFIX}: ${groupBy} cannot be one`,
+    'leave out --format focus-csv, or name another attribute',
+  );
+}
 
 /** Digits of a quantity that is a share of 1. */
 const SHARE_DIGITS = 12;
@@ -70,12 +87,12 @@ function focusRow(
   const charged = parseMonth(part.month, month.period.start).period;
   const amount = (cost.eq(decimal(0n)) ? decimal(0n) : cost).toFixed();
   const consumed = part.kind === 'usage';
-  const quantity =
-    weight === 'events' ? String(row.events) : decimal(row.bytes).times(decimal('1e-9')).toFixed();
+  const quantity = weight === 'events' ? String(row.events) : gigabytes(row.bytes);
   const unit = weight === 'events' ? 'Events' : 'GB';
-  const isStorage = bill.basis.kind === 'storage_price' && weight === 'bytes';
   const pricing = consumed
-    ? { PricingQuantity: quantity, PricingUnit: isStorage ? 'GB-Months' : unit }
+    ? bill.basis.kind === 'storage_price'
+      ? { PricingQuantity: gigabytes(row.bytes), PricingUnit: 'GB-Months' }
+      : { PricingQuantity: quantity, PricingUnit: unit }
     : { PricingQuantity: portion?.toFixed() ?? null, PricingUnit: portion ? 'Units' : null };
   const isSku = consumed || part.kind === 'base_fee';
   return {
@@ -99,11 +116,23 @@ function focusRow(
     SubAccountId: null,
     Tags: tagsOf(row, costs),
     ...{ x_GroupBy: groupBy, x_GroupKind: row.kind },
+    ...planOf(bill.basis),
   };
 }
 
-function skuOf(basis: TenantCosts['bill']['basis'], { kind }: Part): string {
-  return `${basis.kind === 'plan' ? `plan/${basis.name}` : 'storage'}/${kind}`;
+/** What is sold, whatever contract says at which price: that is the plan, which has columns of its own. */
+function skuOf({ kind: basis }: TenantCosts['bill']['basis'], { kind }: Part): string {
+  return `${TAG_PREFIX}${basis === 'plan' ? kind : 'storage'}`;
+}
+
+function planOf(basis: TenantCosts['bill']['basis']) {
+  if (basis.kind !== 'plan') return { x_PlanName: null, x_PlanVersion: null };
+  return { x_PlanName: basis.name, x_PlanVersion: basis.version === null ? null : String(basis.version) };
+}
+
+/** Of 10^9 bytes. */
+function gigabytes(bytes: bigint): string {
+  return decimal(bytes).times(decimal('1e-9')).toFixed();
 }
 
 /** A service that sends telemetry is a resource; other groups are tags. */
@@ -120,7 +149,7 @@ function resourceOf({ key }: CostRow, { groupBy }: Costs) {
 function tagsOf({ key }: CostRow, { groupBy }: Costs): string | null {
   if (key === null || groupBy === 'service_id') return null;
   // A key such as __proto__ is one like all others.
-  const tags = new Map([[isAttribute(groupBy) ? attributeKey(groupBy) : `infrasage/${groupBy}`, key]]);
+  const tags = new Map([[isAttribute(groupBy) ? attributeKey(groupBy) : `${TAG_PREFIX}${groupBy}`, key]]);
   return jsonText(Object.fromEntries(tags));
 }
 

@@ -1,5 +1,5 @@
 import { type Costs, costCells, costsJson, costsOf, type TenantCosts, WEIGHTS } from '../billing/costs.ts';
-import { FOCUS_COLUMNS, focusRows } from '../billing/focus.ts';
+import { FOCUS_COLUMNS, focusRows, refuseReservedTag } from '../billing/focus.ts';
 import { priceText } from '../billing/invoice.ts';
 import { parseStoragePrice } from '../billing/storage-price.ts';
 import type { Context } from '../context.ts';
@@ -59,6 +59,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     command,
     async (context, options) => {
       const groupBy = parseGrouping(options.by, GROUPS);
+      if (context.config.format === 'focus-csv') refuseReservedTag(groupBy);
       const weight = WEIGHTS.find((word) => word === options.weight);
       if (!weight)
         throw usageError(`--weight ${options.weight} is not a weight`, `use one of ${WEIGHTS.join(', ')}`);
