@@ -207,3 +207,38 @@ describe('docs/reports.md', () => {
     for (const line of all) expect(await run(line)).toMatchObject({ status: 0 });
   });
 });
+
+describe('of the demo events and the plan of examples/, what is shown', () => {
+  const names = ['docs/costs.md', 'docs/capacity.md', 'docs/export.md'];
+  let own: Sandbox;
+  beforeAll(async () => {
+    own = sandbox({ initialised: true });
+    await own.json(['ingest', join(box.folder, 'events.ndjson')]);
+    own.file('plan.yaml', document('examples/plan.yaml'));
+    await own.json(['plans', 'apply', 'plan.yaml']);
+    await own.json(['plans', 'assign', 'standard']);
+  });
+  afterAll(() => own.remove());
+
+  it.each(names.flatMap((name) => shownIn(document(name)).map((shown) => ({ name, ...shown }))))(
+    'in $name is what $command prints',
+    async ({ command, output }) => {
+      const { status, stdout, stderr } = await own.run(command.split(' '));
+      expect({ status, stderr }).toMatchObject({ status: 0 });
+      // A line may be broken where the page is narrower.
+      const printed = shape(stdout.replaceAll('\n', ' '));
+      for (const line of output.filter((text) => text !== '' && !isRow(text)).map(shape))
+        expect(printed).toContain(line);
+    },
+  );
+
+  it.each(names.filter((name) => commandLines(document(name)).length > 0))(
+    'as command lines in %s works as it stands',
+    async (name) => {
+      for (const line of commandLines(document(name)))
+        expect({ line, ...(await own.run(line.replace(/ > .*/, '').split(' '))) }).toMatchObject({
+          status: 0,
+        });
+    },
+  );
+});
