@@ -163,3 +163,29 @@ test('the command lines of docs/billing.md about plans do what they say; its pla
     const [shown = ''] = blocks('yaml');
     expect(plan.replace(/^ *#.*\n|^\n/gm, '')).toContain(shown.replace(/^\n/gm, ''));
   }));
+
+test('of a month that is closed, the plan stays: what would change it is refused', () =>
+  withStore(async (box) => {
+    const { run, apply, show } = at(box);
+    await apply(yaml('1.00'), '2026-08');
+    await apply(yaml('2.00'), '2026-11');
+    expect((await run('plans', 'assign', 'standard', '--from', '2026-08')).status).toBe(0);
+    expect((await run('billing', 'close', '2026-10')).status).toBe(0);
+    const refused = async (...args: string[]) => {
+      const { status, stderr } = await run('plans', ...args);
+      expect(status, args.join(' ')).toBe(2);
+      expect(stderr).toContain('2026-10 is closed, and stays billed as it was');
+    };
+    const changed = box.file('changed.yaml', yaml('3.00'));
+    for (const month of ['2026-09', '2026-10']) {
+      await refused('apply', changed, '--from', month);
+      await refused('unassign', '--from', month);
+      await refused('assign', 'standard', '--from', month, '--tenant', 'acme-corp');
+    }
+    expect((await show()).versions).toHaveLength(2);
+    // The same again changes nothing, and what is for the months after it does not touch it.
+    const { changed: anew } = await apply(yaml('1.00'), '2026-10');
+    expect(anew).toBe(false);
+    expect(await apply(yaml('3.00'), '2026-11')).toMatchObject({ changed: true, version: 3 });
+    expect((await run('plans', 'unassign', '--from', '2026-11')).status).toBe(0);
+  }));

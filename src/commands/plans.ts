@@ -37,7 +37,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const month = parseMonth(from, context.now, '--from');
     const { plan, text } = await readPlanFile(file);
     const store = await context.storeToWrite();
-    const { version, changed } = await applyPlan(store, { plan, text, month, now: context.now });
+    const { months: closed } = await readClosings(store);
+    const { version, changed } = await applyPlan(store, { plan, text, month, closed, now: context.now });
     const { name, version: number, effectiveFrom } = version;
     return context.print({
       data: { ...versionJson(version), changed },
@@ -122,7 +123,10 @@ async function setPlan(context: Context, from: string | undefined, plan: string 
   const month = parseMonth(from, context.now, '--from');
   const tenantId = context.config.tenant ?? '';
   const store = await context.storeToChange();
-  const { assignment, changed } = await assignPlan(store, { tenantId, plan, month, now: context.now });
+  const { months: closed } = await readClosings(store);
+  const { assignment, changed } = await assignPlan(store, {
+    ...{ tenantId, plan, month, closed, now: context.now },
+  });
   const json = { ...assignmentJson(assignment), changed };
   const { assigned_at: _, changed: __, ...row } = json;
   return context.print({

@@ -144,18 +144,31 @@ export async function readCatalog(store: Pick<Store, 'query'>): Promise<Catalog>
   return new Catalog({ versions, assignments });
 }
 
+/** From when on something is to be in force. */
+interface From {
+  month: Month;
+  /** Names of months that are closed. */
+  closed: readonly string[];
+}
+
 /**
  * Makes a text the version of its plan that is in force from a month on, up to the next month that has one of its own.
+ * @param given.closed months that are closed: what they were billed by stays
  * @returns the version; changed is false where that month has the same text already
+ * @throws InfrasageError (exit 2) where it would be in force in a closed month
  */
 export async function applyPlan(
   store: Store,
-  { plan, text, month, now }: { plan: Plan; text: string; month: Month; now: Date },
+  { plan, text, month, closed, now }: { plan: Plan; text: string; now: Date } & From,
 ): Promise<{ version: PlanVersion; changed: boolean }> {
   return store.exclusively('plans', async () => {
     const catalog = await readCatalog(store);
     const before = catalog.version(plan.name, month.name);
     if (before?.text === text) return { version: before, changed: false };
+    refuseClosed(
+      catalog.versions.filter(({ name }) => name === plan.name),
+      { month, closed },
+    );
     const last = catalog.versions.findLast(({ name }) => name === plan.name);
     const version: PlanVersion = {
       ...{ name: plan.name, version: (last?.version ?? 0n) + 1n, effectiveFrom: month.name, text, at: now },
@@ -171,12 +184,14 @@ export async function applyPlan(
 /**
  * Gives a tenant a plan from a month on, or with tenantId '' every tenant that has none of its own; with plan null,
  * takes it away.
+ * @param given.closed months that are closed: what they were billed by stays
  * @returns the assignment; changed is false where that month has it already
- * @throws InfrasageError (exit 2) where there is no such plan, or none yet in that month
+ * @throws InfrasageError (exit 2) where there is no such plan, or none yet in that month, or where it would be so in a
+ *   closed month
  */
 export async function assignPlan(
   store: Store,
-  { tenantId, plan, month, now }: { tenantId: string; plan: string | null; month: Month; now: Date },
+  { tenantId, plan, month, closed, now }: { tenantId: string; plan: string | null; now: Date } & From,
 ): Promise<{ assignment: Assignment; changed: boolean }> {
   return store.exclusively('plans', async () => {
     const catalog = await readCatalog(store);
@@ -187,11 +202,30 @@ export async function assignPlan(
       ...{ tenantId, version: (last?.version ?? 0n) + 1n, plan, effectiveFrom: month.name, at: now },
     };
     if ((own?.plan ?? null) === plan) return { assignment: own ?? assignment, changed: false };
+    refuseClosed(
+      catalog.assignments.filter((one) => one.tenantId === tenantId),
+      { month, closed },
+    );
     await store.insert('infrasage_plan_assignments', {
       ...{ tenant_id: tenantId, version: assignment.version, plan: plan ?? '', effective_from: month.name },
       changed_at: sqlTime(now),
     });
     return { assignment, changed: true };
+  });
+}
+
+/** Refuses what would be in force in a closed month: from its own month on, up to the next that has one of its own. */
+function refuseClosed(
+  rows: readonly { effectiveFrom: string }[],
+  { month: { name: month }, closed }: From,
+): void {
+  const changes = (name: string) =>
+    name >= month && !rows.some(({ effectiveFrom }) => effectiveFrom > month && effectiveFrom <= name);
+  const [last] = closed.filter(changes).sort().reverse();
+  if (last === undefined) return;
+  throw new InfrasageError(`${last} is closed, and stays billed as it was`, {
+    hint: `give a later month: --from; or reopen it: infrasage billing reopen ${last} --reason "…"`,
+    exitStatus: 2,
   });
 }
 
