@@ -69,6 +69,13 @@ describe('a command line that is named as the next one', () => {
       expect(stdout).toContain(`  ${fix}\n`);
     }));
 
+  it('in a hint of a command that is about all tenants, without the one of this run', () => {
+    const hint = 'infrasage plans show, or infrasage billing reopen 2026-10';
+    expect(hintFor(hint, ['plans', 'billing'], { tenant: 'acme' })).toBe(
+      'infrasage --tenant acme plans show, or infrasage billing reopen 2026-10',
+    );
+  });
+
   it('can be pasted as it is printed, by a summary and by a failure', () =>
     withDataDir(async (box) => {
       const dataDir = join(mkdtempSync(join(box.folder, 'it is ')), "o'data");

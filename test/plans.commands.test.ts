@@ -172,20 +172,22 @@ test('of a month that is closed, the plan stays: what would change it is refused
     expect((await run('plans', 'assign', 'standard', '--from', '2026-08')).status).toBe(0);
     expect((await run('billing', 'close', '2026-10')).status).toBe(0);
     const refused = async (...args: string[]) => {
-      const { status, stderr } = await run('plans', ...args);
-      expect(status, args.join(' ')).toBe(2);
+      const { status, stdout, stderr } = await run('plans', ...args);
+      expect({ status, stdout }, args.join(' ')).toEqual({ status: 3, stdout: '' });
       expect(stderr).toContain('2026-10 is closed, and stays billed as it was');
+      expect(stderr).toContain('infrasage billing reopen 2026-10');
     };
     const changed = box.file('changed.yaml', yaml('3.00'));
-    for (const month of ['2026-09', '2026-10']) {
-      await refused('apply', changed, '--from', month);
-      await refused('unassign', '--from', month);
-      await refused('assign', 'standard', '--from', month, '--tenant', 'acme-corp');
-    }
+    await refused('apply', changed, '--from', '2026-09');
+    await refused('unassign', '--from', '2026-09');
+    await refused('assign', 'standard', '--from', '2026-10', '--tenant', 'acme-corp');
     expect((await show()).versions).toHaveLength(2);
-    // The same again changes nothing, and what is for the months after it does not touch it.
-    const { changed: anew } = await apply(yaml('1.00'), '2026-10');
-    expect(anew).toBe(false);
+    // The same again changes nothing, and what is for the months after it does not touch it; nor does a plan that nobody has.
+    expect(await apply(yaml('1.00'), '2026-10')).toMatchObject({ changed: false });
     expect(await apply(yaml('3.00'), '2026-11')).toMatchObject({ changed: true, version: 3 });
     expect((await run('plans', 'unassign', '--from', '2026-11')).status).toBe(0);
+    expect(await apply(yaml('9.00', 'special'), '2026-09')).toMatchObject({ changed: true });
+    await refused('assign', 'special', '--from', '2026-10');
+    expect((await run('billing', 'reopen', '2026-10', '--reason', 'wrong plan')).status).toBe(0);
+    expect((await run('plans', 'assign', 'special', '--from', '2026-10')).status).toBe(0);
   }));

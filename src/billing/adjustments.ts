@@ -1,7 +1,7 @@
-import type { Catalog } from '../plans/catalog.ts';
-import { amountText, type Decimal, sum } from '../plans/money.ts';
+import type { Catalog, PlanInForce } from '../plans/catalog.ts';
+import { amountText, type Decimal, sum, ZERO } from '../plans/money.ts';
 import { parsePlan } from '../plans/plan.ts';
-import { rate, subtotal } from '../plans/rate.ts';
+import { type InvoiceLine, rate, subtotal } from '../plans/rate.ts';
 import type { Billed, LockedPlan } from './billed.ts';
 import type { TypeFigures, TypeQuantities } from './figures.ts';
 import { groupBy } from './group-by.ts';
@@ -39,7 +39,7 @@ export function adjustmentJson({ tenant, month, quantities, plan, amount }: Tena
  * What closed months have to be billed for once more.
  * @param metered the figures that closed months have now
  * @param billed all that closings in force have billed for them
- * @param catalog for tenants of whom nothing was billed in such a month
+ * @param catalog for tenants of whom nothing was billed in such a month, or nothing is left
  * @returns by month and tenant
  */
 export async function adjustmentsOf(
@@ -59,32 +59,40 @@ export async function adjustmentsOf(
     );
     if (quantities.length === 0) continue;
     const [month = '', tenant = ''] = JSON.parse(key) as string[];
-    const plan =
-      earlier.length > 0
-        ? (earlier.find((one) => one.plan)?.plan ?? null)
-        : await planInForce(catalog, tenant, month);
+    const plan = earlier.length > 0 ? billedBy(earlier) : await inForce(catalog, tenant, month);
+    // By the default plan, who has no events pays nothing, no fee either.
+    const isBilled = figures.length > 0 || catalog.own(tenant, month) !== undefined;
     const amount =
-      plan && (await amountOf(plan, figures)).minus(sum(earlier.flatMap((one) => one.amount ?? [])));
+      plan &&
+      (isBilled ? subtotal(await ratedBy(plan, figures)) : ZERO).minus(
+        sum(earlier.flatMap((one) => one.amount ?? [])),
+      );
     found.push({ tenant, month, quantities, plan, amount });
   }
   return found;
 }
 
-/** What figures come to by a plan. */
-export async function amountOf(plan: LockedPlan, figures: readonly TypeQuantities[]): Promise<Decimal> {
-  return subtotal(rate(await parsePlan(plan.text, plan.name), figures));
+/** What a locked plan makes of figures. */
+export async function ratedBy(
+  { name, text }: LockedPlan,
+  figures: readonly TypeQuantities[],
+): Promise<InvoiceLine[]> {
+  return rate(await parsePlan(text, name), figures);
 }
 
-/** The plan that a tenant's month is billed by, as it is locked; null where there is none. */
-export async function planInForce(
-  catalog: Catalog,
-  tenant: string,
-  month: string,
-): Promise<LockedPlan | null> {
+/** A plan that is in force, as it is locked. */
+export function lockedPlan({ plan, version, text }: PlanInForce): LockedPlan {
+  return { name: plan.name, version, text, currency: plan.currency };
+}
+
+/** All that was billed of a month and tenant was by one plan. */
+function billedBy(billed: readonly Billed[]): LockedPlan | null {
+  return billed.find(({ plan }) => plan)?.plan ?? null;
+}
+
+async function inForce(catalog: Catalog, tenant: string, month: string): Promise<LockedPlan | null> {
   const found = await catalog.planOf(tenant, { name: month });
-  return found
-    ? { name: found.plan.name, version: found.version, text: found.text, currency: found.plan.currency }
-    : null;
+  return found ? lockedPlan(found) : null;
 }
 
 type Figure = Exclude<keyof TypeQuantities, 'type'>;

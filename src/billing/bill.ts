@@ -2,14 +2,15 @@ import { endOf } from '../alerts/evaluate.ts';
 import { type Limits, limitStatus, readLimits } from '../alerts/status.ts';
 import { isoTime, type Month, parseMonth } from '../period.ts';
 import { readCatalog } from '../plans/catalog.ts';
-import { type Plan, parsePlan } from '../plans/plan.ts';
+import type { Plan } from '../plans/plan.ts';
+import { subtotal } from '../plans/rate.ts';
 import { type Billing, billingJson, billingOf } from '../reports/billing.ts';
 import type { Store } from '../store/store.ts';
-import { adjustmentJson, adjustmentsOf, type TenantAdjustment } from './adjustments.ts';
-import { type Billed, readBilled } from './billed.ts';
+import { adjustmentJson, adjustmentsOf, ratedBy, type TenantAdjustment } from './adjustments.ts';
+import { type Billed, type LockedPlan, readBilled } from './billed.ts';
 import { type ClosingRecord, type Closings, readClosings } from './closings.ts';
 import { figuresOfMonths, monthFigures, type TypeFigures } from './figures.ts';
-import { byTenant, type Invoice, invoiceJson, invoices, invoicesOf, withAdjustments } from './invoice.ts';
+import { byTenant, type Invoice, invoiceJson, invoices, withAdjustments } from './invoice.ts';
 
 /** The bill of a month. */
 export interface Bill {
@@ -59,6 +60,8 @@ async function closedBill(
   wanted: Wanted & { plan?: Plan | undefined },
 ): Promise<Bill> {
   const { tenantId, month, plan } = wanted;
+  // Of a bill that is closed, nothing depends on when it is looked at.
+  const then = { ...wanted, now: closing.at };
   const billed = await readBilled(store, { closingIds: [closing.closingId], tenantId });
   const locked = billed.filter((one) => one.month === month.name);
   const adjustments = billed
@@ -67,22 +70,37 @@ async function closedBill(
   const figures = largestFirst(
     locked.flatMap(({ tenant, figures }) => figures.map((figure) => ({ tenant, ...figure }))),
   );
-  const found = billingOf(figures, lockedLimits(locked, await limitsOf(store, wanted)), wanted);
+  const found = billingOf(figures, lockedLimits(locked, await limitsOf(store, then)), then);
   if (plan) {
-    const made = await invoices(store, { ...wanted, figures });
+    const made = await invoices(store, { ...then, figures });
     return { found, closing, invoices: made, adjustments: [] };
   }
-  const plans = new Map(locked.map((one) => [one.tenant, one.plan]));
+  const of = new Map(locked.map((one) => [one.tenant, one]));
   const paying = locked.filter((one) => one.plan).map(({ tenant }) => tenant);
-  const now = timeOf(wanted);
-  const made = await invoicesOf(byTenant(figures, paying), {
-    ...{ month, now },
-    planOf: async (tenant) => {
-      const its = plans.get(tenant);
-      return its ? { plan: await parsePlan(its.text, its.name), version: its.version } : undefined;
-    },
-  });
-  return { found, closing, adjustments, invoices: withAdjustments(made, adjustments, { month, now }) };
+  const made: Invoice[] = [];
+  for (const tenant of byTenant(figures, paying).keys()) {
+    const its = of.get(tenant);
+    if (its?.plan) made.push(await lockedInvoice(its, its.plan, month));
+  }
+  return {
+    ...{ found, closing, adjustments },
+    invoices: withAdjustments(made, adjustments, { month, now: closing.at }),
+  };
+}
+
+/** An invoice as it was billed: its lines are not computed anew. */
+async function lockedInvoice(
+  { tenant, figures, lines: locked }: Billed,
+  plan: LockedPlan,
+  month: Month,
+): Promise<Invoice> {
+  // Closings from before lines were locked have none.
+  const lines = locked ?? (await ratedBy(plan, figures));
+  const net = subtotal(lines);
+  return {
+    ...{ tenant, month, plan: { name: plan.name, version: plan.version }, currency: plan.currency, lines },
+    ...{ subtotal: net, adjustments: [], total: net, open: false, projected: null },
+  };
 }
 
 /** The JSON shape of a bill: its totals, and where there are any, its invoices and adjustments. */
@@ -117,7 +135,7 @@ export async function openAdjustments(
   const metered = await figuresOfMonths(store, { tenantId, months, asOf });
   const closingIds = closings.months.flatMap((name) => closings.of(name)?.closingId ?? []);
   const billed = await readBilled(store, { closingIds, tenantId });
-  return adjustmentsOf(metered, billed, await readCatalog(store));
+  return adjustmentsOf(metered, billed, await readCatalog(store, asOf));
 }
 
 /** The order in which figures are read from the metering. */

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { Quota } from '../alerts/quotas.ts';
 import { type Decimal, decimal } from '../plans/money.ts';
+import type { InvoiceLine } from '../plans/rate.ts';
 import { type Store, uint64 } from '../store/store.ts';
 import type { TypeQuantities } from './figures.ts';
 import { groupBy } from './group-by.ts';
+import { lockedLines, lockedText } from './locked-lines.ts';
 
 /** What a closing has billed a tenant for a month: its own, or an earlier one of which it bills what has changed. */
 export interface Billed {
@@ -15,7 +17,9 @@ export interface Billed {
   figures: readonly TypeQuantities[];
   /** What it was billed by; null without a plan. */
   plan: LockedPlan | null;
-  /** Of the lines of its plan, or of the adjustment. */
+  /** Of its invoice; null without a plan, and of an adjustment. */
+  lines: readonly InvoiceLine[] | null;
+  /** Of the lines, or of the adjustment. */
   amount: Decimal | null;
   quota: Quota;
   /** Percentages of the quota that alerts had. */
@@ -49,12 +53,12 @@ export async function writeBilled(store: Store, billed: readonly Billed[]): Prom
   await insert(
     store,
     'infrasage_billed_terms',
-    billed.map(({ closingId, tenant, month, plan, amount, quota, thresholds }) => ({
+    billed.map(({ closingId, tenant, month, plan, lines, amount, quota, thresholds }) => ({
       ...{ closing_id: closingId, tenant_id: tenant, month },
       ...{ plan: plan?.name ?? '', plan_version: plan?.version ?? 0, plan_text: plan?.text ?? '' },
       ...{ currency: plan?.currency ?? '', amount: amount?.toFixed() ?? '' },
       ...{ quota_events: quota.events ?? 0n, quota_bytes: quota.bytes ?? 0n },
-      thresholds: JSON.stringify(thresholds),
+      ...{ thresholds: JSON.stringify(thresholds), lines: lines ? lockedText(lines) : '' },
     })),
   );
 }
@@ -89,6 +93,7 @@ export async function readBilled(
       ...{ plan: z.string(), plan_version: z.coerce.number(), plan_text: z.string() },
       ...{ currency: z.string(), amount: z.string(), quota_events: limit, quota_bytes: limit },
       thresholds: z.string().transform((text) => z.array(z.number()).parse(JSON.parse(text))),
+      lines: z.string().transform((text) => (text === '' ? null : lockedLines(text))),
     }),
     params,
   );
@@ -102,7 +107,7 @@ export async function readBilled(
         ...{ bytesIngested: figure.bytes_ingested, bytesReceived: figure.bytes_received },
       })),
       plan: name === '' ? null : { name, version, text, currency },
-      amount: row.amount === '' ? null : decimal(row.amount),
+      ...{ lines: row.lines, amount: row.amount === '' ? null : decimal(row.amount) },
       quota: { events: row.quota_events, bytes: row.quota_bytes },
       thresholds: row.thresholds,
     };

@@ -3,11 +3,12 @@ import { hostname, userInfo } from 'node:os';
 import { type Limits, readLimits } from '../alerts/status.ts';
 import { InfrasageError } from '../errors.ts';
 import type { Month } from '../period.ts';
-import { type Catalog, readCatalog } from '../plans/catalog.ts';
+import { type Catalog, PLANS_LOCK, readCatalog } from '../plans/catalog.ts';
+import { rate, subtotal } from '../plans/rate.ts';
 import { withRows } from '../store/row-lock.ts';
 import type { Store } from '../store/store.ts';
 import type { Step } from '../verify/verify.ts';
-import { amountOf, planInForce, type TenantAdjustment } from './adjustments.ts';
+import { lockedPlan, type TenantAdjustment } from './adjustments.ts';
 import { openAdjustments } from './bill.ts';
 import { type Billed, writeBilled } from './billed.ts';
 import { type ClosingRecord, type Closings, NOTHING, readClosings, record, type Totals } from './closings.ts';
@@ -56,22 +57,40 @@ export async function closeMonth(
     refuseGap(closings, month.name);
     const against = await obstacles(store, month, onStep);
     if (against.length > 0 && override === undefined) throw refused(month, against);
-    return withRows(store, 'exclusive', async () => {
-      const closingId = randomUUID();
-      const billed = await billedOf(store, { closings, month, closingId, now: now() });
-      await writeBilled(store, billed);
-      const closing = {
-        ...({ month: month.name, action: 'close', closingId, ...who() } as const),
-        reason: against.length > 0 ? (override ?? '') : '',
-        overridden: against.map(({ what }) => what),
-        before: lastBilled(closings, month.name),
-        after: totals(billed.filter((one) => one.month === month.name).flatMap(({ figures }) => figures)),
-        at: now(),
-      };
-      await record(store, closings, closing);
-      return { closing: { ...closing, number: 0n }, already: false };
-    });
+    const lock = () => lockMonth(store, month, { closings, against, override, now });
+    // No batch is half there, and no plan changes between what is locked and the record that it is.
+    const closing = await withRows(store, 'exclusive', () => store.exclusively(PLANS_LOCK, lock));
+    return { closing, already: false };
   });
+}
+
+async function lockMonth(
+  store: Store,
+  month: Month,
+  {
+    closings,
+    against,
+    override = '',
+    now,
+  }: {
+    closings: Closings;
+    against: readonly Obstacle[];
+    override: string | undefined;
+    now: () => Date;
+  },
+): Promise<ClosingRecord> {
+  const closingId = randomUUID();
+  const billed = await billedOf(store, { closings, month, closingId, now: now() });
+  await writeBilled(store, billed);
+  const closing = {
+    ...({ month: month.name, action: 'close', closingId, ...who() } as const),
+    reason: against.length > 0 ? override : '',
+    overridden: against.map(({ what }) => what),
+    before: lastBilled(closings, month.name),
+    after: totals(billed.filter((one) => one.month === month.name).flatMap(({ figures }) => figures)),
+    at: now(),
+  };
+  return record(store, closings, closing);
 }
 
 /**
@@ -102,8 +121,7 @@ export async function reopenMonth(
       ...{ overridden: [], before: closing.after, at: now() },
       after: totals(await monthFigures(store, { tenantId: null, month })),
     };
-    await record(store, closings, reopening);
-    return { ...reopening, number: 0n };
+    return record(store, closings, reopening);
   });
 }
 
@@ -136,10 +154,11 @@ async function billedTo(
     catalog,
   }: { month: Month; closingId: string; limits: Limits; catalog: Catalog },
 ): Promise<Billed> {
-  const plan = await planInForce(catalog, tenant, month.name);
+  const inForce = await catalog.planOf(tenant, month);
+  const lines = inForce ? rate(inForce.plan, figures) : null;
   return {
-    ...{ closingId, tenant, month: month.name, figures, plan },
-    amount: plan && (await amountOf(plan, figures)),
+    ...{ closingId, tenant, month: month.name, figures },
+    ...{ plan: inForce ? lockedPlan(inForce) : null, lines, amount: lines && subtotal(lines) },
     quota: limits.quotaOf(tenant),
     thresholds: limits.percentsOf(tenant),
   };
@@ -147,7 +166,7 @@ async function billedTo(
 
 function asBilled({ tenant, month, quantities, plan, amount }: TenantAdjustment, closingId: string): Billed {
   const none = { quota: { events: null, bytes: null }, thresholds: [] };
-  return { closingId, tenant, month, figures: quantities, plan, amount, ...none };
+  return { closingId, tenant, month, figures: quantities, plan, lines: null, amount, ...none };
 }
 
 /** Closed months follow each other: what comes late for one is billed with the first open one after them. */

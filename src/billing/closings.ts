@@ -124,23 +124,26 @@ export async function readClosings(store: Pick<Store, 'query'>, asOf?: Date): Pr
 export async function record(
   store: Store,
   { log }: Closings,
-  { before, after, at, ...made }: Omit<ClosingRecord, 'number'>,
-): Promise<void> {
+  made: Omit<ClosingRecord, 'number'>,
+): Promise<ClosingRecord> {
+  const added = { ...made, number: (log.at(-1)?.number ?? 0n) + 1n };
+  const { before, after } = added;
   await store.insert('infrasage_billing_closings', {
-    number: (log.at(-1)?.number ?? 0n) + 1n,
-    month: made.month,
-    action: made.action,
-    closing_id: made.closingId,
-    reason: made.reason,
-    overridden: JSON.stringify(made.overridden),
-    user: made.user,
-    host: made.host,
+    number: added.number,
+    month: added.month,
+    action: added.action,
+    closing_id: added.closingId,
+    reason: added.reason,
+    overridden: JSON.stringify(added.overridden),
+    user: added.user,
+    host: added.host,
     events_before: before.events,
     bytes_ingested_before: before.bytesIngested,
     bytes_received_before: before.bytesReceived,
     events: after.events,
     bytes_ingested: after.bytesIngested,
     bytes_received: after.bytesReceived,
-    recorded_at: sqlTime(at),
+    recorded_at: sqlTime(added.at),
   });
+  return added;
 }

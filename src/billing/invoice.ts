@@ -44,7 +44,7 @@ export interface Wanted {
   now: Date;
   /** To be tried in the place of those in force, on every tenant with events. */
   plan?: Plan | undefined;
-  /** With the figures that were known at this time. */
+  /** With the figures and plans that were known at this time. */
   asOf?: Date | undefined;
   /** Of that month and tenant, where they were read already: what is shown beside agrees with them. */
   figures?: readonly TypeFigures[];
@@ -59,34 +59,15 @@ export async function invoices(
   store: Store,
   { tenantId, month, now, plan, asOf, figures }: Wanted,
 ): Promise<Invoice[]> {
-  const catalog = await readCatalog(store);
+  const catalog = await readCatalog(store, asOf);
   const metered = figures ?? (await monthFigures(store, { tenantId, month, asOf }));
   const own = (plan ? [] : catalog.tenantsWithOwn(month)).filter(
     (tenant) => tenantId === null || tenant === tenantId,
   );
-  return invoicesOf(byTenant(metered, own), {
-    ...{ month, now: asOf ?? now },
-    planOf: async (tenant) => (plan ? { plan, version: null } : catalog.planOf(tenant, month)),
-  });
-}
-
-/** The invoices of tenants, in their order, of those that have a plan. */
-export async function invoicesOf(
-  tenants: ReadonlyMap<string, readonly TypeQuantities[]>,
-  {
-    month,
-    now,
-    planOf,
-  }: {
-    month: Month;
-    now: Date;
-    planOf: (tenant: string) => Promise<{ plan: Plan; version: number | null } | undefined>;
-  },
-): Promise<Invoice[]> {
   const made: Invoice[] = [];
-  for (const [tenant, theirs] of tenants) {
-    const inForce = await planOf(tenant);
-    if (inForce) made.push(invoiceOf(inForce, theirs, { tenant, month, now }));
+  for (const [tenant, theirs] of byTenant(metered, own)) {
+    const inForce = plan ? { plan, version: null } : await catalog.planOf(tenant, month);
+    if (inForce) made.push(invoiceOf(inForce, theirs, { tenant, month, now: asOf ?? now }));
   }
   return made;
 }

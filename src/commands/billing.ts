@@ -108,7 +108,7 @@ function billingReport(its: Bill, now: Date): Report {
   const { tenantId, month, tenants, total } = found;
   const several = tenants.length > 1;
   const ahead = now < month.period.start;
-  const open = !ahead && now < month.period.end;
+  const open = !ahead && !closing && now < month.period.end;
   const [only] = tenants;
   const usage = [
     `${made.length > 0 ? 'Metered' : 'Total'}: ${plural(total.total_events, 'event')}${total.millions_of_events > 0 ? ` (${total.millions_of_events} million)` : ''}, ${formatBytes(total.total_bytes)} stored`,

@@ -37,8 +37,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const month = parseMonth(from, context.now, '--from');
     const { plan, text } = await readPlanFile(file);
     const store = await context.storeToWrite();
-    const { months: closed } = await readClosings(store);
-    const { version, changed } = await applyPlan(store, { plan, text, month, closed, now: context.now });
+    const { version, changed } = await applyPlan(store, {
+      ...{ plan, text, month, closed: closedMonths(store), now: context.now },
+    });
     const { name, version: number, effectiveFrom } = version;
     return context.print({
       data: { ...versionJson(version), changed },
@@ -48,7 +49,6 @@ export const configure: CommandModule['configure'] = (command, act) => {
         changed
           ? `${name} is in force from ${effectiveFrom} on, as version ${number}.`
           : `Nothing to do: ${month.name} has this text already, as version ${number}.`,
-        ...(await closedNotes(store, month)),
       ],
     });
   });
@@ -123,9 +123,8 @@ async function setPlan(context: Context, from: string | undefined, plan: string 
   const month = parseMonth(from, context.now, '--from');
   const tenantId = context.config.tenant ?? '';
   const store = await context.storeToChange();
-  const { months: closed } = await readClosings(store);
   const { assignment, changed } = await assignPlan(store, {
-    ...{ tenantId, plan, month, closed, now: context.now },
+    ...{ tenantId, plan, month, closed: closedMonths(store), now: context.now },
   });
   const json = { ...assignmentJson(assignment), changed };
   const { assigned_at: _, changed: __, ...row } = json;
@@ -137,17 +136,13 @@ async function setPlan(context: Context, from: string | undefined, plan: string 
       { key: 'plan', title: 'Plan', kind: 'text' },
       { key: 'effective_from', title: 'From', kind: 'text', whole: true },
     ],
-    notes: [
-      changed ? assignmentWords(assignment) : `Nothing to do: it is so in ${month.name} already.`,
-      ...(await closedNotes(store, month)),
-    ],
+    notes: [changed ? assignmentWords(assignment) : `Nothing to do: it is so in ${month.name} already.`],
   });
 }
 
-/** That months from one on are closed, and have their bills by the plans of then. */
-async function closedNotes(store: Store, { name }: Month): Promise<string[]> {
-  const closed = (await readClosings(store)).months.filter((month) => month >= name);
-  return closed.length === 0 ? [] : [`Closed, and billed as they were: ${closed.join(', ')}.`];
+/** Asks for the closed months when it is known that nobody closes one meanwhile. */
+function closedMonths(store: Store): () => Promise<string[]> {
+  return async () => (await readClosings(store)).months;
 }
 
 /** The text of a plan and nothing else, to be changed and applied again. */

@@ -81,6 +81,11 @@ export class Catalog {
     return { plan: await this.#parse(found), version: Number(version), owner: assigned.tenantId, text };
   }
 
+  /** Whether a month of anybody would be billed by a plan, of this name. */
+  isAssigned(name: string, month: string): boolean {
+    return this.assignments.some(({ tenantId }) => this.own(tenantId, month)?.plan === name);
+  }
+
   /** Tenants that have a plan of their own in a month. */
   tenantsWithOwn({ name: month }: Pick<Month, 'name'>): string[] {
     const tenants = [...new Set(this.assignments.map(({ tenantId }) => tenantId))].sort();
@@ -110,8 +115,11 @@ function inForce<Row extends { effectiveFrom: string }>(
   return found;
 }
 
-/** Everything there is. */
-export async function readCatalog(store: Pick<Store, 'query'>): Promise<Catalog> {
+/**
+ * Everything there is.
+ * @param asOf what there was at this time
+ */
+export async function readCatalog(store: Pick<Store, 'query'>, asOf?: Date): Promise<Catalog> {
   const [versions, assignments] = await Promise.all([
     store.query(
       `SELECT name, version, effective_from, text, changed_at
@@ -141,34 +149,36 @@ export async function readCatalog(store: Pick<Store, 'query'>): Promise<Catalog>
         }),
     ),
   ]);
-  return new Catalog({ versions, assignments });
+  const known = ({ at }: { at: Date }) => !asOf || at <= asOf;
+  return new Catalog({ versions: versions.filter(known), assignments: assignments.filter(known) });
 }
+
+/** What one change of the catalog does at a time, and what must not meet one half made. */
+export const PLANS_LOCK = 'plans';
 
 /** From when on something is to be in force. */
 interface From {
   month: Month;
-  /** Names of months that are closed. */
-  closed: readonly string[];
+  /** Names of the months that are closed by then. */
+  closed: () => Promise<readonly string[]>;
 }
 
 /**
  * Makes a text the version of its plan that is in force from a month on, up to the next month that has one of its own.
- * @param given.closed months that are closed: what they were billed by stays
  * @returns the version; changed is false where that month has the same text already
- * @throws InfrasageError (exit 2) where it would be in force in a closed month
+ * @throws InfrasageError (exit 3) where somebody would have it in a closed month
  */
 export async function applyPlan(
   store: Store,
   { plan, text, month, closed, now }: { plan: Plan; text: string; now: Date } & From,
 ): Promise<{ version: PlanVersion; changed: boolean }> {
-  return store.exclusively('plans', async () => {
+  return store.exclusively(PLANS_LOCK, async () => {
     const catalog = await readCatalog(store);
     const before = catalog.version(plan.name, month.name);
     if (before?.text === text) return { version: before, changed: false };
-    refuseClosed(
-      catalog.versions.filter(({ name }) => name === plan.name),
-      { month, closed },
-    );
+    const versions = catalog.versions.filter(({ name }) => name === plan.name);
+    const months = (await closed()).filter((name) => catalog.isAssigned(plan.name, name));
+    refuseClosed(versions, { month, closed: months });
     const last = catalog.versions.findLast(({ name }) => name === plan.name);
     const version: PlanVersion = {
       ...{ name: plan.name, version: (last?.version ?? 0n) + 1n, effectiveFrom: month.name, text, at: now },
@@ -184,16 +194,15 @@ export async function applyPlan(
 /**
  * Gives a tenant a plan from a month on, or with tenantId '' every tenant that has none of its own; with plan null,
  * takes it away.
- * @param given.closed months that are closed: what they were billed by stays
  * @returns the assignment; changed is false where that month has it already
- * @throws InfrasageError (exit 2) where there is no such plan, or none yet in that month, or where it would be so in a
- *   closed month
+ * @throws InfrasageError (exit 2) where there is no such plan, or none yet in that month; (exit 3) where a closed month
+ *   would have it
  */
 export async function assignPlan(
   store: Store,
   { tenantId, plan, month, closed, now }: { tenantId: string; plan: string | null; now: Date } & From,
 ): Promise<{ assignment: Assignment; changed: boolean }> {
-  return store.exclusively('plans', async () => {
+  return store.exclusively(PLANS_LOCK, async () => {
     const catalog = await readCatalog(store);
     if (plan !== null) assertThere(catalog, { name: plan, month });
     const own = catalog.own(tenantId, month.name);
@@ -202,10 +211,8 @@ export async function assignPlan(
       ...{ tenantId, version: (last?.version ?? 0n) + 1n, plan, effectiveFrom: month.name, at: now },
     };
     if ((own?.plan ?? null) === plan) return { assignment: own ?? assignment, changed: false };
-    refuseClosed(
-      catalog.assignments.filter((one) => one.tenantId === tenantId),
-      { month, closed },
-    );
+    const assignments = catalog.assignments.filter((one) => one.tenantId === tenantId);
+    refuseClosed(assignments, { month, closed: await closed() });
     await store.insert('infrasage_plan_assignments', {
       ...{ tenant_id: tenantId, version: assignment.version, plan: plan ?? '', effective_from: month.name },
       changed_at: sqlTime(now),
@@ -217,15 +224,14 @@ export async function assignPlan(
 /** Refuses what would be in force in a closed month: from its own month on, up to the next that has one of its own. */
 function refuseClosed(
   rows: readonly { effectiveFrom: string }[],
-  { month: { name: month }, closed }: From,
+  { month: { name: month }, closed }: { month: Month; closed: readonly string[] },
 ): void {
   const changes = (name: string) =>
     name >= month && !rows.some(({ effectiveFrom }) => effectiveFrom > month && effectiveFrom <= name);
-  const [last] = closed.filter(changes).sort().reverse();
+  const last = closed.filter(changes).sort().at(-1);
   if (last === undefined) return;
   throw new InfrasageError(`${last} is closed, and stays billed as it was`, {
-    hint: `give a later month: --from; or reopen it: infrasage billing reopen ${last} --reason "…"`,
-    exitStatus: 2,
+    hint: `give a month after it (--from), or open it again: infrasage billing reopen ${last} --reason "…"`,
   });
 }
 

@@ -12,12 +12,17 @@ export function commandLine(words: string, place: Place): string {
   return ['infrasage', words, ...flagsOf(place, words)].join(' ');
 }
 
+/** What is done for all tenants at once, and refuses to be given one. */
+const OF_ALL_TENANTS = /^billing (close|reopen|history)\b/;
+
 /** The same of words that have command lines among them. A flag that they speak of themselves is left to them. */
 export function hintFor(hint: string, commands: readonly string[], place: Place): string {
-  const flags = flagsOf(place, hint);
-  if (flags.length === 0) return hint;
-  const line = new RegExp(`\\binfrasage (?=(?:${commands.join('|')})\\b)`, 'g');
-  return hint.replace(line, () => `infrasage ${flags.join(' ')} `);
+  const { tenant: _, ...everybody } = place;
+  const line = new RegExp(`\\binfrasage (?=((?:${commands.join('|')})\\b.*))`, 'g');
+  return hint.replace(line, (_, words: string) => {
+    const flags = flagsOf(OF_ALL_TENANTS.test(words) ? everybody : place, hint);
+    return ['infrasage', ...flags, ''].join(' ');
+  });
 }
 
 /** The flags of a place, but those that are among the words. */
