@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Sandbox, sandbox, withDataDir } from './helpers/cli.ts';
 import { expectExact, ingestUnderFire, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
+import { event, lines } from './helpers/events.ts';
 import { CAN_MOUNT, SmallDisk } from './helpers/small-disk.ts';
 
 /** Kills in all, and the minutes after which no more are begun; npm run test:crash asks for 1,000 in ten. */
@@ -88,6 +89,33 @@ describe('a process that is killed', () => {
     expect((await box.run(args)).status).toBe(0);
     await expectExact(box, truth);
   });
+});
+
+const KILL_IN_INSERT = new URL('./helpers/kill-in-insert.js', import.meta.url);
+
+it('a closing of a month that is killed has closed nothing, and the next one closes it', async () => {
+  const june = (i: number) => event({ timestamp: `2024-06-0${i}T10:00:00Z`, tenant_id: `tenant-${i}` });
+  await box.json(['ingest'], { stdin: lines(...[1, 2, 3].map(june)) });
+  const bill = async () => (await box.run(['billing', '--month', '2024-06', '--json'])).stdout;
+  const open = await bill();
+  const close = (at: string) => {
+    const env = { NODE_OPTIONS: `--import=${KILL_IN_INSERT.href}`, KILL_AT: at };
+    return box.apart(['billing', 'close', '2024-06', '--json'], { env });
+  };
+  // Its figures, its terms and the record that it is closed; the third insert, once done, has closed it.
+  for (const at of ['1,after', '2,after', '3,before'])
+    expect(await close(at), at).toMatchObject({ status: null, stdout: '' });
+  expect(await bill()).toBe(open);
+  expect(await box.json(['billing', 'history'])).toEqual({ closed_months: [], history: [] });
+  expect(await close('3,after')).toMatchObject({ status: null, stdout: '' });
+  const closed = JSON.parse(await bill());
+  expect(closed).toMatchObject({ total_events: 3, closed_at: expect.any(String) });
+  expect(await box.json(['billing', 'close', '2024-06'])).toMatchObject({
+    already: true,
+    after: { events: 3 },
+  });
+  await box.json(['ingest'], { stdin: lines(june(4)) });
+  expect(JSON.parse(await bill())).toEqual(closed);
 });
 
 it('two processes on one data directory: one is told by which it is in use, and the figures are exact', async () => {
