@@ -116,12 +116,14 @@ describe('the bill of a closed month', () => {
     expect(JSON.parse(json)).toMatchObject({ closed_at: '2024-07-10T12:00:00Z', total_events: 3 });
     expect(table).toContain('2024-06 (UTC), closed');
 
-    await ingest(
+    const late = await ingest(
       'late.ndjson',
+      event({ timestamp: '2024-07-01T10:00:00Z', tenant_id: 'globex' }),
       ...Array.from({ length: 5 }, (_, i) => event({ ...at('08'), value: i })),
       event({ ...at('08'), tenant_id: 'late' }),
     );
-    await box.json(['dlq', 'replay', '--set', 'timestamp=2024-06-08T10:00:00Z'], { now: NOW });
+    expect(late).toMatchObject({ accepted: 7, closed_months: { '2024-06': 6 } });
+    await box.json(['dlq', 'replay', '--set', 'timestamp=2024-06-08T10:00:00Z']);
     await within(async (store) => {
       await plansFrom(store, '2024-07', { 'acme-corp': { ...PLAN, base_fee: '99.00' } });
       await removeAlert(store, { tenantId: null, idOrPercent: '50', now: NOW });
@@ -165,7 +167,10 @@ describe('the bill of a closed month', () => {
     const known = new Date();
     await box.json(['billing', 'close', '2024-02']);
     const closed = new Date();
-    await ingest('late.ndjson', event({ value: 2 }));
+    const late = await box.run(['ingest', box.file('late.ndjson', event({ value: 2 }))]);
+    expect(late.stdout).toMatch(
+      /^1 event for closed months \(2024-02\): an adjustment on the bill of the next open one, infrasage billing --month$/m,
+    );
     const store = await box.openStore();
     const { app } = await server(store, { now: () => new Date() });
     const headers = { authorization: `Bearer ${await token({ exp: Math.ceil(Date.now() / 1000) + 3600 })}` };

@@ -26,7 +26,7 @@ afterAll(async () => {
 beforeEach(() => store.command('TRUNCATE TABLE {{db}}.infrasage_ingest_batches'));
 
 const NOW = new Date('2026-11-24T12:00:00Z');
-const NOTHING = { accepted: 0n, rejected: 0n, bytesReceived: 0n, bytesIngested: 0n, errors: {} };
+const NOTHING = { accepted: 0n, rejected: 0n, bytesReceived: 0n, bytesIngested: 0n, errors: {}, months: {} };
 
 function entry(key: string, attempt = 1): LedgerEntry {
   return {

@@ -53,6 +53,10 @@ const ingest = o({
   bytes_ingested: bytes.describe('compressed bytes as stored'),
   errors: z.record(z.string(), count).describe('rejected lines by error code'),
   elapsed_ms: z.number(),
+  closed_months: z
+    .record(z.string(), count)
+    .optional()
+    .describe('events for months that are closed, by month: they are an adjustment on a later bill'),
 });
 
 const month = {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readClosings } from '../billing/closings.ts';
 import type { Context } from '../context.ts';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
@@ -134,7 +135,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
       progress.stop();
       interrupt.dispose();
     }
-    await context.print(summaryReport(summary, context, options.dryRun));
+    const late = options.dryRun ? {} : await closedMonths(context, summary);
+    await context.print(summaryReport(summary, context, { dryRun: options.dryRun, late }));
     // When everything is in, there is nothing left to go on with.
     const interrupted = stop.aborted && !options.follow && !whole;
     if (alerts && !options.dryRun && !interrupted) await checkAfterIngest(context);
@@ -174,8 +176,20 @@ function flushInterval(text: string | undefined): number {
   return ms;
 }
 
-function summaryReport(summary: IngestSummary, context: Context, dryRun: boolean): Report {
+/** Of the events, those of months that are closed: their bills stay, and a later one has what changed. */
+async function closedMonths(context: Context, { months }: IngestSummary): Promise<IngestSummary['months']> {
+  if (Object.keys(months).length === 0) return {};
+  const closings = await readClosings(await context.storeToWrite());
+  return Object.fromEntries(Object.entries(months).filter(([month]) => closings.of(month)));
+}
+
+function summaryReport(
+  { months: _, ...summary }: IngestSummary,
+  context: Context,
+  { dryRun, late }: { dryRun: boolean; late: IngestSummary['months'] },
+): Report {
   const { lines, accepted, rejected, skipped, bytes_received, bytes_ingested, errors, elapsed_ms } = summary;
+  const lateEvents = Object.values(late).reduce((sum, events) => sum + events, 0n);
   const seconds = elapsed_ms / 1000;
   const rate = seconds > 0 ? `, ${formatCount(Math.round(Number(lines) / seconds))} lines/s` : '';
   const notes = [
@@ -188,8 +202,13 @@ function summaryReport(summary: IngestSummary, context: Context, dryRun: boolean
   if (skipped > 0n)
     notes.push(`${plural(skipped, 'line')} already ingested before; --allow-duplicates ingests them again`);
   if (rejected > 0n && !dryRun) notes.push(...rejectedNotes(context, Object.keys(errors)));
+  if (lateEvents > 0n) {
+    notes.push(
+      `${plural(lateEvents, 'event')} for closed months (${Object.keys(late).join(', ')}): an adjustment on the bill of the next open one, ${context.commandLine('billing --month')}`,
+    );
+  }
   return {
-    data: summary,
+    data: { ...summary, ...(lateEvents > 0n && { closed_months: late }) },
     rows: Object.entries(errors).map(([error, count]) => ({ error, lines: count })),
     columns: [
       { key: 'error', title: 'Rejected because', kind: 'text' },

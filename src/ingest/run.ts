@@ -217,5 +217,6 @@ function fromVerdicts(verdicts: readonly { error: string; lines: bigint; bytes: 
     bytesReceived: accepted?.bytes ?? 0n,
     bytesIngested: 0n,
     errors: Object.fromEntries(rejected.map((v) => [v.error, v.lines])),
+    months: {},
   };
 }

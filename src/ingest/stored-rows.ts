@@ -11,6 +11,8 @@ export interface BatchTotals {
   bytesIngested: bigint;
   /** Rejected lines by error code. */
   errors: Record<string, bigint>;
+  /** Accepted events by their month, like 2026-10. */
+  months: Record<string, bigint>;
 }
 
 /** What the rows of a batch are found by. */
@@ -27,13 +29,14 @@ export async function countBatch(
 ): Promise<BatchTotals & { metered: bigint }> {
   // One statement: planning costs more than what it reads.
   const rows = await store.query(
-    `SELECT 'events' AS what, '' AS error, count() AS n, sum(f.bytes_received) AS received, sum(f.bytes_ingested) AS ingested
+    `SELECT 'events' AS what, '' AS of, count() AS n, sum(f.bytes_received) AS received, sum(f.bytes_ingested) AS ingested
       FROM {{db}}.infrasage_raw_firehose AS f WHERE ${OF_BATCH}
-    UNION ALL SELECT 'metered', '', sum(event_count), 0, 0 FROM {{db}}.infrasage_usage_metering WHERE ${OF_BATCH}
+    UNION ALL SELECT 'metered', formatDateTime(hour, '%Y-%m') AS month, sum(event_count), 0, 0
+      FROM {{db}}.infrasage_usage_metering WHERE ${OF_BATCH} GROUP BY month
     UNION ALL SELECT 'letters', error, count(), 0, 0 FROM {{db}}.infrasage_dlq WHERE batch_id = {batch_id:String} GROUP BY error`,
     z.object({
       what: z.enum(['events', 'metered', 'letters']),
-      error: z.string(),
+      of: z.string(),
       n: uint64,
       received: uint64,
       ingested: uint64,
@@ -42,14 +45,20 @@ export async function countBatch(
   );
   const events = rows.find(({ what }) => what === 'events');
   const letters = rows.filter(({ what }) => what === 'letters');
+  const metered = rows.filter(({ what }) => what === 'metered');
   return {
     accepted: events?.n ?? 0n,
-    rejected: letters.reduce((sum, { n }) => sum + n, 0n),
+    rejected: sumOf(letters),
     bytesReceived: events?.received ?? 0n,
     bytesIngested: events?.ingested ?? 0n,
-    errors: Object.fromEntries(letters.map(({ error, n }) => [error, n])),
-    metered: rows.find(({ what }) => what === 'metered')?.n ?? 0n,
+    errors: Object.fromEntries(letters.map(({ of, n }) => [of, n])),
+    months: Object.fromEntries(metered.map(({ of, n }) => [of, n])),
+    metered: sumOf(metered),
   };
+}
+
+function sumOf(rows: readonly { n: bigint }[]): bigint {
+  return rows.reduce((sum, { n }) => sum + n, 0n);
 }
 
 /** Whether all three tables hold all of a batch. */

@@ -12,6 +12,8 @@ export interface IngestSummary {
   bytes_ingested: bigint;
   /** Rejected lines by error code, most frequent first. */
   errors: Record<string, bigint>;
+  /** Accepted events by their month, like 2026-10, in order; of a dry run none. */
+  months: Record<string, bigint>;
   elapsed_ms: number;
 }
 
@@ -28,6 +30,7 @@ export class Tally {
     bytesReceived: 0n,
     bytesIngested: 0n,
     errors: {},
+    months: {},
   };
 
   /** Lines that are stored, as events or as dead letters. */
@@ -42,9 +45,8 @@ export class Tally {
     this.#totals.rejected += totals.rejected;
     this.#totals.bytesReceived += totals.bytesReceived;
     this.#totals.bytesIngested += totals.bytesIngested;
-    for (const [code, count] of Object.entries(totals.errors)) {
-      this.#totals.errors[code] = (this.#totals.errors[code] ?? 0n) + count;
-    }
+    this.#totals.errors = added([this.#totals.errors, totals.errors]);
+    this.#totals.months = added([this.#totals.months, totals.months]);
   }
 
   skip({ lines, bytes }: Pick<Batch, 'lines' | 'bytes'>): void {
@@ -54,7 +56,7 @@ export class Tally {
   }
 
   summary(): IngestSummary {
-    const { accepted, rejected, bytesReceived, bytesIngested, errors } = this.#totals;
+    const { accepted, rejected, bytesReceived, bytesIngested, errors, months } = this.#totals;
     return {
       lines: this.#lines,
       accepted,
@@ -63,6 +65,7 @@ export class Tally {
       bytes_received: bytesReceived,
       bytes_ingested: bytesIngested,
       errors: byCount(errors),
+      months: byName(months),
       elapsed_ms: Math.round(performance.now() - this.#started),
     };
   }
@@ -71,7 +74,6 @@ export class Tally {
 /** The summaries of several runs as one; elapsed_ms is that of the longest. */
 export function together(summaries: readonly IngestSummary[]): IngestSummary {
   const sum = (of: (summary: IngestSummary) => bigint) => summaries.reduce((all, one) => all + of(one), 0n);
-  const codes = new Set(summaries.flatMap(({ errors }) => Object.keys(errors)));
   return {
     lines: sum(({ lines }) => lines),
     accepted: sum(({ accepted }) => accepted),
@@ -79,11 +81,21 @@ export function together(summaries: readonly IngestSummary[]): IngestSummary {
     skipped: sum(({ skipped }) => skipped),
     bytes_received: sum(({ bytes_received }) => bytes_received),
     bytes_ingested: sum(({ bytes_ingested }) => bytes_ingested),
-    errors: byCount(
-      Object.fromEntries([...codes].map((code) => [code, sum(({ errors }) => errors[code] ?? 0n)])),
-    ),
+    errors: byCount(added(summaries.map(({ errors }) => errors))),
+    months: byName(added(summaries.map(({ months }) => months))),
     elapsed_ms: Math.max(0, ...summaries.map(({ elapsed_ms }) => elapsed_ms)),
   };
+}
+
+function added(all: readonly Readonly<Record<string, bigint>>[]): Record<string, bigint> {
+  const sums: Record<string, bigint> = {};
+  for (const [name, count] of all.flatMap((one) => Object.entries(one)))
+    sums[name] = (sums[name] ?? 0n) + count;
+  return sums;
+}
+
+function byName(months: Record<string, bigint>): Record<string, bigint> {
+  return Object.fromEntries(Object.entries(months).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function byCount(errors: Record<string, bigint>): Record<string, bigint> {
