@@ -5,6 +5,8 @@ import { setQuota } from '../src/alerts/quotas.ts';
 import { bill, billJson } from '../src/billing/bill.ts';
 import { closeMonth, reopenMonth } from '../src/billing/close.ts';
 import { readClosings } from '../src/billing/closings.ts';
+import { costsOf } from '../src/billing/costs.ts';
+import { explain, explanationJson } from '../src/billing/explain.ts';
 import { monthFigures } from '../src/billing/figures.ts';
 import { recordIntent } from '../src/ingest/ledger.ts';
 import { type Month, parseMonth } from '../src/period.ts';
@@ -140,10 +142,41 @@ describe('the bill of a closed month', () => {
     await box.session((sql) => sql('OPTIMIZE TABLE {{db}}.infrasage_raw_firehose FINAL'));
     expect(await billed('2024-06')).toEqual(before);
 
+    const of = ['billing', '--month', '2024-06', '--tenant', 'acme-corp'];
+    const traced = await box.run([...of, '--explain', 'metric'], { now: NOW });
+    expect(traced.stdout).toMatch(/^not billed +-6 /m);
+    expect(traced.stdout).toMatch(/^not billed +came after the closing +- +-6 /m);
+    expect(traced.stdout).toContain('Hours and batches each add up to 1 event, ');
+    const chart = await box.run([...of, '--chart'], { now: NOW });
+    expect(chart.stdout).toContain(
+      'The days are as metered now: +6 events since the month was closed, not on this bill.',
+    );
+    const then = await box.run([...of, '--explain', 'metric', '--as-of', '2024-07-10'], { now: NOW });
+    expect(then).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining('metered now') });
+
     const [shown] = await billed('2024-07', ['table']);
     expect(shown).toContain('adjustment.2024-06');
     expect(shown).toContain('Changed of 2024-06 since it was billed, late: +1 events');
     await within(async (store) => {
+      const acme = { tenantId: 'acme-corp', month: june, now: NOW };
+      const how = { by: 'hour', order: 'size', limit: 20 } as const;
+      const line = explanationJson(await explain(store, { ...acme, ...how, name: 'all.1' }));
+      expect(line).toMatchObject({ invoice: { quantity: 2n, not_billed: 6n }, events: 8n });
+      const type = explanationJson(await explain(store, { ...acme, ...how, name: 'metric' }));
+      expect(type).toMatchObject({ events: 7n, not_billed: { events: 6n } });
+      const { invoices: paid } = await bill(store, acme);
+      for (const groupBy of ['event_type', 'service_id'] as const) {
+        for (const weight of ['bytes', 'events'] as const) {
+          const [shared] = (await costsOf(store, { ...acme, groupBy, weight })).tenants;
+          const shares = shared?.rows.map(({ amount }) => cents(amount.toFixed(2))) ?? [];
+          expect(
+            written(
+              shares.reduce((sum, share) => sum + share, 0n),
+              2,
+            ),
+          ).toBe(paid[0]?.total.toFixed(2));
+        }
+      }
       const july = await bill(store, { tenantId: null, month: parseMonth('2024-07', NOW), now: NOW });
       expect(billJson(july).adjustments).toMatchObject([
         { tenant_id: 'acme-corp', month: '2024-06', currency: 'EUR' },

@@ -224,11 +224,16 @@ const explanation = o({
     event_types: maybe(z.array(z.string())).describe('null for all'),
     quantity: maybe(count).describe('of these lines'),
     amount: z.string().describe('of these lines'),
-    not_billed: z.int().describe('metered by now, and not in quantity: it came after the bill was closed'),
+    not_billed: z.int().describe('metered by now, and not in quantity: it came after the closing'),
   })
     .optional()
     .describe('where a line is explained'),
   ...traced.partial().shape,
+  not_billed: o({ events: z.int(), bytes_ingested: z.int(), bytes_received: z.int() })
+    .optional()
+    .describe(
+      'of an event type: what is in the figures and not on the bill, since it came after that was closed',
+    ),
 }).describe(
   'with --explain; times, and batches with what is unattributed, each add up to the figures; without them where nothing was metered for it',
 );

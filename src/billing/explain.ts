@@ -7,11 +7,14 @@ import { type InvoiceLine, subtotal } from '../plans/rate.ts';
 import { shellWord } from '../settings/place.ts';
 import type { Store } from '../store/store.ts';
 import { bill } from './bill.ts';
+import type { TypeFigures } from './figures.ts';
 import { type Invoice, lineJson } from './invoice.ts';
 import {
   type Bounded,
+  FIGURES,
   type Figure,
   type Figures,
+  less,
   type Origin,
   type TraceWanted,
   traceFigures,
@@ -22,8 +25,12 @@ export interface Explanation {
   wanted: ExplainWanted;
   /** The lines of an invoice; null where an event type is explained. */
   charged: Charged | null;
-  /** What was metered for it; null for fees and for the minimum of the whole plan, which nothing was metered for. */
+  /** What is metered for it by now; null for fees and for the minimum of the whole plan, which nothing was metered for. */
   origin: Origin | null;
+  /** Of that, what is not on this bill; of a line, in its dimension alone. */
+  notBilled: Figures;
+  /** Whether the bill is closed; of an open one, what is not on it came while this was looked up. */
+  closed: boolean;
 }
 
 /** How it comes to its amount. */
@@ -38,8 +45,6 @@ export interface Charged {
   /** Of all these lines. */
   quantity: bigint | null;
   amount: Decimal;
-  /** What is metered by now and not billed here: it came after the bill was closed. */
-  notBilled: bigint;
 }
 
 export interface ExplainWanted extends Omit<TraceWanted, 'types' | 'figure'> {
@@ -56,27 +61,38 @@ export interface ExplainWanted extends Omit<TraceWanted, 'types' | 'figure'> {
  */
 export async function explain(store: Store, wanted: ExplainWanted): Promise<Explanation> {
   const { name, tenantId, month, now, plan } = wanted;
+  const { found, invoices, closing } = await bill(store, { tenantId, month, now, plan });
+  const closed = closing !== null;
   // A tenant may have a second one, without lines, for adjustments in another currency.
-  const [invoice] = (await bill(store, { tenantId, month, now, plan })).invoices;
+  const [invoice] = invoices;
   const lines = invoice ? linesOf(invoice, name) : [];
   if (!invoice || lines.length === 0) {
     const origin = await traceFigures(store, { ...wanted, types: [name], figure: 'events' });
-    if (origin.types.length > 0 || (EVENT_TYPES as readonly string[]).includes(name))
-      return { wanted, charged: null, origin };
-    throw unknown(wanted, invoice);
+    if (origin.types.length === 0 && !(EVENT_TYPES as readonly string[]).includes(name))
+      throw unknown(wanted, invoice);
+    const billed = figuresOf(found.figures.find(({ type }) => type === name));
+    return { wanted, charged: null, origin, notBilled: less(origin.total, billed), closed };
   }
   const metered = lines.find(({ dimension, charge }) => dimension !== null && charge !== null);
   const common = { invoice, lines, amount: subtotal(lines) };
   // Lines of several charges have no quantity between them.
   if (!metered?.dimension || lines.some(({ charge }) => charge !== metered.charge)) {
-    const nothing = { dimension: null, eventTypes: null, quantity: null, notBilled: 0n };
-    return { wanted, charged: { ...common, ...nothing }, origin: null };
+    const charged = { ...common, dimension: null, eventTypes: null, quantity: null };
+    return { wanted, charged, origin: null, notBilled: NONE, closed };
   }
   const { dimension, eventTypes } = metered;
   const origin = await traceFigures(store, { ...wanted, types: eventTypes, figure: dimension });
   const quantity = lines.reduce((total, line) => total + (line.quantity ?? 0n), 0n);
-  const notBilled = origin.total[dimension] - quantity;
-  return { wanted, charged: { ...common, dimension, eventTypes, quantity, notBilled }, origin };
+  const notBilled = { ...NONE, [dimension]: origin.total[dimension] - quantity };
+  return { wanted, charged: { ...common, dimension, eventTypes, quantity }, origin, notBilled, closed };
+}
+
+const NONE: Figures = { events: 0n, bytes_ingested: 0n, bytes_received: 0n };
+
+function figuresOf(billed: TypeFigures | undefined): Figures {
+  if (!billed) return NONE;
+  const { events, bytesIngested, bytesReceived } = billed;
+  return { events, bytes_ingested: bytesIngested, bytes_received: bytesReceived };
 }
 
 function linesOf({ lines }: Invoice, name: string): readonly InvoiceLine[] {
@@ -100,23 +116,28 @@ function unknown({ name, tenantId }: ExplainWanted, invoice: Invoice | undefined
 }
 
 /** The documented JSON shape. */
-export function explanationJson({ wanted, charged, origin }: Explanation) {
+export function explanationJson({ wanted, charged, origin, notBilled }: Explanation) {
   const { tenantId, month, name } = wanted;
   return {
     tenant_id: tenantId,
     month: month.name,
     period: periodJson(month),
     explains: name,
-    ...(charged && { invoice: chargedJson(charged) }),
+    ...(charged && { invoice: chargedJson(charged, notBilled) }),
     ...(origin && originJson(origin, wanted)),
+    ...(!charged && FIGURES.some((name) => notBilled[name] !== 0n) && { not_billed: notBilled }),
   };
 }
 
-function chargedJson({ invoice, lines, dimension, eventTypes, quantity, amount, notBilled }: Charged) {
+function chargedJson(
+  { invoice, lines, dimension, eventTypes, quantity, amount }: Charged,
+  notBilled: Figures,
+) {
   const { plan, currency } = invoice;
   return {
     ...{ plan, currency, lines: lines.map((line) => lineJson(line, currency)), dimension },
-    ...{ event_types: eventTypes, quantity, amount: amountText(amount, currency), not_billed: notBilled },
+    ...{ event_types: eventTypes, quantity, amount: amountText(amount, currency) },
+    not_billed: dimension === null ? 0n : notBilled[dimension],
   };
 }
 
@@ -137,16 +158,16 @@ function originJson({ total, types, times, batches, unattributed }: Origin, { by
     unattributed: unattributed && {
       reason: unattributed.reason,
       raw_kept_since: unattributed.keptSince && isoTime(unattributed.keptSince),
-      ...figuresOf(unattributed),
+      ...onlyFigures(unattributed),
     },
   };
 }
 
 function omittedJson({ omitted }: Bounded<Figures>) {
-  return omitted && { rows: omitted.rows, ...figuresOf(omitted) };
+  return omitted && { rows: omitted.rows, ...onlyFigures(omitted) };
 }
 
-function figuresOf({ events, bytes_ingested, bytes_received }: Figures): Figures {
+function onlyFigures({ events, bytes_ingested, bytes_received }: Figures): Figures {
   return { events, bytes_ingested, bytes_received };
 }
 

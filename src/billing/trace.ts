@@ -254,7 +254,8 @@ function sumOf(rows: readonly Figures[]): Figures {
   };
 }
 
-function less(whole: Figures, part: Figures): Figures {
+/** What a whole has more than a part. */
+export function less(whole: Figures, part: Figures): Figures {
   return {
     events: whole.events - part.events,
     bytes_ingested: whole.bytes_ingested - part.bytes_ingested,

@@ -49,9 +49,14 @@ export function explainWay(options: ExplainOptions & OtherOptions, { config }: C
       throw usageError(`--${alone} goes with --explain`, 'infrasage billing --month --explain metric');
     return undefined;
   }
-  for (const [option, value] of Object.entries({ '--chart': options.chart, '--as-of': options.asOf }))
-    if (value !== undefined)
-      throw usageError(`${option} does not go with --explain`, 'leave one of them out');
+  if (options.chart !== undefined)
+    throw usageError('--chart does not go with --explain', 'leave one of them out');
+  if (options.asOf !== undefined) {
+    throw usageError(
+      '--as-of does not go with --explain, which traces what is metered now',
+      'leave one of them out; of a closed month, --explain says what is not on its bill',
+    );
+  }
   const span = SPANS.find((one) => one === by);
   if (!span) throw usageError(`--by ${by} is not a span`, `use one of ${SPANS.join(', ')}`);
   const order = ORDERS.find((one) => one === sort);

@@ -1,6 +1,15 @@
 import { type Charged, type Explanation, explanationJson } from '../billing/explain.ts';
 import { priceText } from '../billing/invoice.ts';
-import type { Figure, Figures, Order, Origin, Span, Unattributed } from '../billing/trace.ts';
+import {
+  FIGURES,
+  type Figure,
+  type Figures,
+  less,
+  type Order,
+  type Origin,
+  type Span,
+  type Unattributed,
+} from '../billing/trace.ts';
 import { isoTime } from '../period.ts';
 import { amountText } from '../plans/money.ts';
 import type { Cell, Column, Report, Row, Section } from '../render/report.ts';
@@ -16,13 +25,13 @@ const SORTED: Record<Order, string> = { size: 'largest first', time: 'in time or
 
 /** Where a line of a bill comes from, as it is printed. */
 export function explanationReport(found: Explanation): Report {
-  const { wanted, charged, origin } = found;
+  const { wanted, charged, origin, notBilled } = found;
   const { name, tenantId, month, by } = wanted;
   const lines = charged ? lineRows(charged) : [];
   const types = origin && charged && origin.types.length > 1 ? typeRows(origin) : [];
   const times = origin ? timeRows(origin, by) : [];
   const batches = origin ? batchRows(origin) : [];
-  const late = charged && charged.notBilled !== 0n ? [lateRow(charged)] : [];
+  const late = origin && FIGURES.some((figure) => notBilled[figure] !== 0n) ? [lateRow(found)] : [];
   const sections = [
     lineSection(charged, lines),
     { title: 'Types, largest first', rows: types, columns: [shown('Type'), ...figureColumns(charged)] },
@@ -177,10 +186,14 @@ function batchRows({ batches, unattributed }: Origin): PartRow[] {
 }
 
 /** What is not on this bill, with its sign turned: with it the sums are what was billed. */
-function lateRow({ dimension, notBilled }: Charged): PartRow {
+function lateRow({ charged, notBilled, closed }: Explanation): PartRow {
+  const figures = FIGURES.filter((figure) => !charged || figure === charged.dimension);
   return partRow(
-    { part: 'not_billed', shown: 'not billed', source: 'came after the bill was closed' },
-    dimension === null ? {} : { [dimension]: -notBilled },
+    {
+      ...{ part: 'not_billed', shown: 'not billed' },
+      source: closed ? 'came after the closing' : 'came meanwhile',
+    },
+    Object.fromEntries(figures.map((figure) => [figure, -notBilled[figure]])),
   );
 }
 
@@ -214,15 +227,16 @@ function sourceSections(
   ];
 }
 
-function notesOf({ wanted, charged, origin }: Explanation): string[] {
+function notesOf({ wanted, charged, origin, notBilled }: Explanation): string[] {
   const price = charged ? [priceNote(charged)] : [];
   if (!origin) return [...price, 'Nothing was metered for it: it is in the price plan.'];
   if (origin.times.rows.length === 0) return [...price, 'No events of it in this month.'];
   const spans = wanted.by === 'day' ? 'Days' : 'Hours';
+  const billed = less(origin.total, notBilled);
   const whole =
     charged?.dimension && charged.quantity !== null
       ? quantityWords(charged.dimension, charged.quantity)
-      : `${plural(origin.total.events, 'event')}, ${formatBytes(origin.total.bytes_ingested)} stored, ${formatBytes(origin.total.bytes_received)} received`;
+      : `${plural(billed.events, 'event')}, ${formatBytes(billed.bytes_ingested)} stored, ${formatBytes(billed.bytes_received)} received`;
   return [
     ...(origin.unattributed ? [unattributedNote(origin.unattributed)] : []),
     `${spans} and batches each add up to ${whole}.`,

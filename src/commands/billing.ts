@@ -4,7 +4,7 @@ import type { Invoice } from '../billing/invoice.ts';
 import { usageError } from '../errors.ts';
 import { parseAsOf, parseMonth } from '../period.ts';
 import { PAGE_FORMATS } from '../render/format.ts';
-import type { Chart, Report } from '../render/report.ts';
+import type { Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import type { Billing } from '../reports/billing.ts';
 import { usageSeries } from '../reports/series.ts';
@@ -76,7 +76,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
       if (page) return writePage(context, page, { its, now });
       const report = billingReport(its, now);
-      if (measure) report.charts = await billingCharts(store, { found, now, measure });
+      if (measure) Object.assign(report, await billingCharts(store, report, { its, now, measure }));
       return context.print(report);
     },
     { formats: PAGE_FORMATS },
@@ -86,21 +86,33 @@ export const configure: CommandModule['configure'] = (command, act) => {
 /** The types, the month against its limit day by day, and all limits. */
 async function billingCharts(
   store: Store,
-  { found, now, measure }: { found: Billing; now: Date; measure: Dimension },
-): Promise<Chart[]> {
+  { notes = [] }: Report,
+  { its: { found, closing }, now, measure }: { its: Bill; now: Date; measure: Dimension },
+): Promise<Pick<Report, 'charts' | 'notes'>> {
   const { tenantId, month, limits, total, asOf } = found;
-  if (total.total_events === 0n) return limitsChart(limits, month);
+  if (total.total_events === 0n) return { charts: limitsChart(limits, month), notes };
   const points = await usageSeries(store, {
     tenantId,
     period: month.period,
     step: 'day',
     asOf: asOf ?? undefined,
   });
-  return [
-    typesChart(total.by_type, measure),
-    monthChart({ found, points, now }, measure),
-    ...limitsChart(limits, month),
-  ];
+  const billed = measure === 'bytes' ? total.total_bytes : total.total_events;
+  const changed = points.reduce((sum, point) => sum + point[measure], 0n) - billed;
+  return {
+    charts: [
+      typesChart(total.by_type, measure),
+      monthChart({ found, points, now }, measure),
+      ...limitsChart(limits, month),
+    ],
+    notes: closing && changed !== 0n ? [...notes, daysNote(changed, measure)] : notes,
+  };
+}
+
+/** Days of a closed month are not locked. */
+function daysNote(changed: bigint, measure: Dimension): string {
+  const amount = measure === 'bytes' ? formatBytes(changed) : plural(changed, 'event');
+  return `The days are as metered now: ${changed > 0n ? '+' : ''}${amount} since the month was closed, not on this bill.`;
 }
 
 function billingReport(its: Bill, now: Date): Report {
