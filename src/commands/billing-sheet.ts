@@ -51,8 +51,9 @@ function tenantOf({ tenant }: TenantAdjustment): string {
 function monthFacts({ found: { month, asOf }, closing }: Bill, now: Date): Pair[] {
   const { start, end } = month.period;
   const minute = (time: Date) => time.toISOString().slice(0, 16).replace('T', ' ');
+  // The closing by its time, by which it is found in the history.
   const state = closing
-    ? `closed ${minute(closing.at)}, closing ${closing.number}`
+    ? `closed ${isoTime(closing.at)}`
     : now < start
       ? 'not begun yet'
       : now < end

@@ -3,6 +3,7 @@ import { inflateSync } from 'node:zlib';
 /**
  * The text of a PDF as pdfkit writes it: of each page its lines from the top, and of a line its pieces from the left,
  * as a reader would tell them apart: what follows without a gap is one piece.
+ * @throws Error where text is not on the paper as a whole
  */
 export function pdfPages(pdf: Buffer): string[][][] {
   const objects = objectsOf(pdf);
@@ -21,7 +22,11 @@ export function pdfPages(pdf: Buffer): string[][][] {
       });
     }
     const content = objects.get(numberAfter(head, 'Contents'))?.stream ?? '';
-    pages.push(linesOf(placed(content, fonts)));
+    const pieces = placed(content, fonts);
+    const [, width = ''] = /\/MediaBox \[0 0 (\S+) \S+\]/.exec(head) ?? [];
+    const cut = pieces.find(({ x, end }) => x < 0 || end > Number(width));
+    if (cut) throw new Error(`beyond the paper: ${cut.text}`);
+    pages.push(linesOf(pieces));
   }
   return pages;
 }
