@@ -599,6 +599,38 @@ Its channels are as before: ${all}.
       );
     }));
 
+  test('to keep default alerts beside its own, a tenant is given them with their channels', () =>
+    withStore(async (own) => {
+      const shown = async (...args: string[]) => (await own.run(args)).stdout;
+      const hook = "https://hooks.acme.example/?a=1&b='";
+      await shown('alerts', 'add', '80', '--email', 'ops@acme.example', '--slack');
+      expect(await shown('alerts', 'add', '70', '--tenant', 'globex')).toContain(
+        ': infrasage alerts add 80 --email ops@acme.example --slack --tenant globex\n',
+      );
+      await shown('alerts', 'add', '--silent-for', '2h', '--webhook', hook);
+      expect(
+        await shown('alerts', 'add', '--silent-for', '3h', '--service', 'api', '--tenant', 'globex'),
+      ).toContain(
+        `: infrasage alerts add --silent-for 2h --webhook 'https://hooks.acme.example/?a=1&b='\\''' --tenant globex\n`,
+      );
+    }));
+
+  test('a new alert says which tenants it applies to, where quotas are of single tenants', () =>
+    withStore(async (own) => {
+      const shown = async (...args: string[]) => (await own.run(args)).stdout;
+      await own.json(['quota', 'set', '10', '--tenant', 'acme-corp']);
+      await own.json(['alerts', 'add', '70', '--tenant', 'acme-corp']);
+      await own.json(['alerts', 'add', '--silent-for', '2h', '--tenant', 'globex']);
+      expect(await shown('alerts', 'add', '100')).toContain(
+        'It applies to no tenant yet: of those with a quota, each has alerts of its own (acme-corp); infrasage quota set 100M sets a quota for all others.\n',
+      );
+      // Alerts on silence take the place of none on usage.
+      await own.json(['quota', 'set', '10', '--tenant', 'globex']);
+      expect(await shown('alerts', 'add', '100')).toContain('It applies to 1 tenant with a quota: globex; ');
+      await own.json(['quota', 'set', '10']);
+      expect(await shown('alerts', 'add', '100')).not.toContain('applies');
+    }));
+
   test.each(['0.5', '1001', 'abc', '-5', '80.123'])('alerts add %s is refused', async (percent) => {
     const result = await box.run(['alerts', 'add', percent]);
     expect(result).toMatchObject({ status: 2, stdout: '' });

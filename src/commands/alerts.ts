@@ -4,6 +4,7 @@ import {
   type Alert,
   addAlert,
   alertJson,
+  type Channels,
   isSame,
   listAlerts,
   noSuchAlert,
@@ -17,6 +18,7 @@ import { type Quotas, readQuotas } from '../alerts/quotas.ts';
 import { usageError } from '../errors.ts';
 import { parseSpan } from '../period.ts';
 import type { Report, Row } from '../render/report.ts';
+import { plural } from '../render/text.ts';
 import { shellWord } from '../settings/place.ts';
 import * as checking from './alerts-check.ts';
 import * as looking from './alerts-history.ts';
@@ -79,14 +81,15 @@ export const configure: CommandModule['configure'] = (command, act) => {
       { ...kind, tenantId, email, slack, webhook },
       { now: context.now, newId: () => randomBytes(6).toString('hex') },
     );
+    const all = await listAlerts(store, null);
     return context.print({
       data: alertJson(alert),
       ...table([alert]),
       notes: [
         `${before ? 'Updated' : 'Added'}: an alert ${condition(alert)}.`,
         ...(before ? [changeWords(alert, before)] : []),
-        ...(before ? [] : replacedNotes(alert, await listAlerts(store, null))),
-        ...(alert.kind === 'usage' ? quotaNotes(await readQuotas(store), tenantId) : []),
+        ...(before ? [] : replacedNotes(alert, all)),
+        ...(alert.kind === 'usage' ? quotaNotes(await readQuotas(store), alert, all) : []),
         ...channelNotes(alert, context.io.env),
       ],
     });
@@ -155,7 +158,8 @@ function replacedNotes(added: Alert, all: readonly Alert[]): string[] {
   const lost = alike.filter((alert) => alert.tenantId === '' && !isSame(alert, added));
   if (lost.length === 0) return [];
   const commands = lost.map(
-    (alert) => `infrasage alerts add ${what(alert)} --tenant ${shellWord(added.tenantId)}`,
+    (alert) =>
+      `infrasage alerts add ${[what(alert), ...channelFlags(alert)].join(' ')} --tenant ${shellWord(added.tenantId)}`,
   );
   return [
     `Alerts of its own replace the default ones: ${lost.map(named).join(', ')} no longer ${lost.length > 1 ? 'apply' : 'applies'} to ${added.tenantId}. To keep ${lost.length > 1 ? 'them' : 'it'}: ${commands.join('; ')}`,
@@ -170,6 +174,15 @@ function named(alert: Alert): string {
 function what(alert: Alert): string {
   if (alert.kind === 'usage') return String(alert.percent);
   return `--silent-for ${span(alert.silentSeconds)}${alert.serviceId ? ` --service ${shellWord(alert.serviceId)}` : ''}`;
+}
+
+/** The flags of `alerts add` that give an alert its channels. */
+function channelFlags({ email, slack, webhook }: Channels): string[] {
+  return [
+    ...(email === null ? [] : [`--email ${shellWord(email)}`]),
+    ...(slack ? ['--slack'] : []),
+    ...(webhook === null ? [] : [`--webhook ${shellWord(webhook)}`]),
+  ];
 }
 
 /** The channels of an alert that was updated, and what they were. */
@@ -187,18 +200,34 @@ function channelWords({ email, slack, webhook }: Alert): string {
   return all.join(', ') || 'none';
 }
 
-/** Whether the alert has a quota to be held against. */
-function quotaNotes(quotas: Quotas, tenantId: string): string[] {
+/**
+ * Whether the alert has a quota to be held against. Of one for every tenant, where quotas are of single tenants: which
+ * of them it is held against, as alerts of their own take its place.
+ */
+function quotaNotes(quotas: Quotas, { tenantId }: Alert, all: readonly Alert[]): string[] {
   const { events, bytes } = quotas.of(tenantId);
   if (events !== null || bytes !== null) return [];
-  const own = quotas.all.length;
-  return tenantId === '' && own > 0
-    ? [
-        `Only tenants with a quota of their own (${own}) have one: infrasage quota set 100M sets it for all others.`,
-      ]
+  const withQuota = tenantId === '' ? quotas.all.map((quota) => quota.tenantId) : [];
+  if (withQuota.length === 0) {
+    const whose = tenantId ? ` --tenant ${shellWord(tenantId)}` : '';
+    return [`No quota is set, so it cannot fire yet: infrasage quota set 100M${whose}`];
+  }
+  const usage = all.filter(({ kind }) => kind === 'usage');
+  const applies = withQuota.filter((tenant) => !usage.some((alert) => alert.tenantId === tenant));
+  const others = 'infrasage quota set 100M sets a quota for all others.';
+  return applies.length > 0
+    ? [`It applies to ${plural(applies.length, 'tenant')} with a quota: ${someOf(applies)}; ${others}`]
     : [
-        `No quota is set, so it cannot fire yet: infrasage quota set 100M${tenantId ? ` --tenant ${shellWord(tenantId)}` : ''}`,
+        `It applies to no tenant yet: of those with a quota, each has alerts of its own (${someOf(withQuota)}); ${others}`,
       ];
+}
+
+/** Tenants that are named in a note; of more, the number is given. */
+const MOST_NAMED = 10;
+
+function someOf(tenants: readonly string[]): string {
+  const rest = tenants.length - MOST_NAMED;
+  return `${tenants.slice(0, MOST_NAMED).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
 /** What is missing for its channels to be sent to. */
