@@ -8,7 +8,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { webhookFault } from '../src/alerts/channels/address.ts';
 import type { ChannelSettings, Sent } from '../src/alerts/channels/channel.ts';
 import { webhookChannel } from '../src/alerts/channels/webhook.ts';
-import type { Digest } from '../src/alerts/message.ts';
+import type { Firing } from '../src/alerts/firings.ts';
+import { type Digest, headline } from '../src/alerts/message.ts';
 import { type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { withEngine } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
@@ -411,13 +412,20 @@ it('alerts test sends a message marked as a test to each channel, and says how i
   expect(tried.status).toBe(0);
   expect(tried.stdout.match(/delivered/g)).toHaveLength(3);
   expect(mail.mails[0]?.raw).toContain('Subject: [test] infrasage: any tenant has reached 80 %');
-  expect(decoded(mail.mails[0]?.raw ?? '')).toContain('80 of 100 events used');
+  const text = decoded(mail.mails[0]?.raw ?? '');
+  expect(text).toContain('80 of 100 events used');
+  expect(text).toMatch(/\r\n\r\nThis is a test\r\n {2}sent by infrasage alerts test: nothing has fired/);
   http.answers.push(status(500), status(500));
   expect((await box.run(['alerts', 'test', '80'], { env: env() })).status).toBe(1);
   // A test that failed is not tried again.
   expect(await check()).toMatchObject({ status: 0, deliveries: [], waiting: 0 });
   expect((await box.run(['alerts', 'history'])).stdout).toContain('[test]');
   expect(await box.run(['alerts', 'test', '81'])).toMatchObject({ status: 2 });
+  // The figures are those of the quota there is.
+  await box.json(['quota', 'unset']);
+  await box.json(['quota', 'set', '--bytes', '1000']);
+  await box.run(['alerts', 'test', '80'], { env: env() });
+  expect(decoded(mail.mails.at(-1)?.raw ?? '')).toContain('800.00 B of 1000.00 B stored used (80 %)');
 });
 
 it('without channels an alert fires to the terminal and the history, and reports show it', async () => {
@@ -436,7 +444,8 @@ it('without channels an alert fires to the terminal and the history, and reports
     expect(await report(...args)).toContain('80 of 100 events used (80 %); alerts at 80 % (reached)');
   }
   expect(await report('alerts', 'history')).toContain('acme-corp has reached 80 %');
-  expect(await report('alerts', 'check')).toContain('No alert has fired.');
+  expect(await box.run(['alerts', 'check'])).toEqual({ status: 0, stdout: '', stderr: 'No new alert.\n' });
+  expect(await box.run(['alerts', 'check', '--quiet'])).toEqual({ status: 0, stdout: '', stderr: '' });
 });
 
 it('the table says when each alert fires and whom it tells; other formats have both as columns', async () => {
@@ -509,10 +518,35 @@ it('a silence is told, and so is its end', async () => {
   const subjects = mail.mails.map(({ raw }) =>
     /^Subject: (.*(?:\r\n .*)*)/m.exec(raw)?.[1]?.replaceAll('\r\n', ''),
   );
+  // How long it is so far, however long the run took; below, after how long the alert was to fire.
   expect(subjects).toEqual([
-    'infrasage: the service checkout-api of acme-corp has sent nothing for 2h',
+    expect.stringMatching(
+      /^infrasage: the service checkout-api of acme-corp has sent nothing for 3h( \d+m)?$/,
+    ),
     'infrasage: the service checkout-api of acme-corp is sending again',
   ]);
+  expect(decoded(mail.mails[0]?.raw ?? '')).toContain('; alert after 2h without events');
+});
+
+it.each([
+  [45, '45s'],
+  [52 * 60 + 59, '52m'],
+  [7_200, '2h'],
+  [3 * 3_600 + 2 * 60, '3h 2m'],
+  [3 * 3_600 + 2, '3h'],
+  [2 * 86_400 + 3_600, '2d 1h'],
+])('a silence of %d seconds is told as %s', (seconds, words) => {
+  const lastEventAt = new Date('2026-11-24T12:00:00Z');
+  const firing = {
+    ...{
+      kind: 'silent',
+      tenantId: 'acme',
+      usage: null,
+      silence: { serviceId: '', seconds: 30, lastEventAt },
+    },
+    firedAt: new Date(lastEventAt.getTime() + seconds * 1000),
+  } as unknown as Firing;
+  expect(headline(firing)).toBe(`acme has sent nothing for ${words}`);
 });
 
 describe('webhooks that a tenant sets', () => {

@@ -658,13 +658,18 @@ Its channels are as before: ${all}.
     // A limit that is not given stays.
     const both = { ...own, monthly_bytes: 1.5 * 2 ** 40 };
     expect(await box.json(['quota', 'set', '--bytes', '1.5TiB', '--tenant', 'acme-corp'])).toEqual(both);
-    expect(await box.json(['quota', 'set', '2.5b', '--tenant', 'acme-corp'])).toEqual(both);
+    const typed = await box.run(['quota', 'set', '--bytes', '500GB', '--tenant', 'acme-corp']);
+    expect(typed.stdout).toContain(': 2,500,000,000 events and 465.66 GiB (500GB) stored a month.\n');
+    expect(await box.json(['quota', 'set', '--bytes', '1.5TiB', '--tenant', 'acme-corp'])).toEqual(both);
 
     const none = { tenant_id: null, monthly_events: null, monthly_bytes: null };
     expect(await box.json(['quota', 'unset'])).toEqual(none);
     const { changes } = await box.json<{ changes: object[] }>(['quota', 'show', '--history']);
     expect(changes).toEqual(
-      [{ ...default_, monthly_events: 100_000_000 }, default_, none, own, both, both].map((change) => ({
+      [
+        ...[{ ...default_, monthly_events: 100_000_000 }, default_, none],
+        ...[own, both, { ...both, monthly_bytes: 500e9 }, both],
+      ].map((change) => ({
         changed_at: expect.stringMatching(/^\d{4}-/),
         ...change,
       })),

@@ -26,7 +26,7 @@ function weight({ kind, usage }: Firing): number {
   return kind === 'silent' ? Number.POSITIVE_INFINITY : (usage?.percent ?? 0);
 }
 
-/** What has fired, in a few words: `acme-corp has used 80 % of its events of 2026-11`. */
+/** What has fired, in a few words: `acme-corp has reached 80 % of its quota of 2026-11`; of a silence, how long it was then. */
 export function headline({ tenantId, usage, silence, kind, firedAt }: Firing): string {
   const who = printable(tenantId);
   if (usage) {
@@ -36,7 +36,7 @@ export function headline({ tenantId, usage, silence, kind, firedAt }: Firing): s
   const service = silence?.serviceId ? `the service ${printable(silence.serviceId)} of ` : '';
   return kind === 'recovered'
     ? `${service}${who} is sending again`
-    : `${service}${who} has sent nothing for ${span(silence?.seconds ?? 0)}`;
+    : `${service}${who} has sent nothing for ${silence ? soFar(silence.lastEventAt, firedAt) : ''}`;
 }
 
 /**
@@ -108,16 +108,31 @@ export function firingJson(firing: Firing) {
   };
 }
 
-/** The lines of a message; those beyond MOST_LINES are counted. */
-export function lines({ firings }: Digest): { head: string; details: string }[] {
+const TEST = {
+  head: 'This is a test',
+  details: 'sent by infrasage alerts test: nothing has fired, and the figures are made up',
+};
+
+/** The lines of a message; of a test, that it is one comes first. Those beyond MOST_LINES are counted. */
+export function lines({ firings, test }: Digest): { head: string; details: string }[] {
   const shown = firings.slice(0, MOST_LINES);
   const rest = firings.length - shown.length;
   return [
+    ...(test ? [TEST] : []),
     ...shown.map((firing) => ({ head: headline(firing), details: details(firing) })),
     ...(rest > 0
       ? [{ head: `and ${formatCount(rest)} more`, details: 'infrasage alerts history shows them all' }]
       : []),
   ];
+}
+
+/** How much time has passed, in its two largest units, from a minute on without seconds: `52m`, `3h 2m`. */
+function soFar(since: Date, now: Date): string {
+  const seconds = Math.floor(Math.max(0, now.getTime() - since.getTime()) / 1000);
+  if (seconds < 60) return span(seconds);
+  const [unit = 60, below = 60] = [86_400, 3_600, 60].filter((size) => seconds >= size);
+  const rest = Math.floor((seconds % unit) / below) * below;
+  return `${span(seconds - (seconds % unit))}${rest > 0 ? ` ${span(rest)}` : ''}`;
 }
 
 /** A whole number of seconds in the largest unit that fits: `2h`, `90m`. */

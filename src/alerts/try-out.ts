@@ -18,7 +18,9 @@ export async function tryOut(
   { newId, ...deps }: DeliveryDeps & { newId: () => string },
 ): Promise<Deliveries> {
   const now = deps.now();
-  const quota = (await readQuotas(store)).of(alert.tenantId).events ?? EXAMPLE_QUOTA;
+  const { events, bytes } = (await readQuotas(store)).of(alert.tenantId);
+  const dimension = events === null && bytes !== null ? 'bytes' : 'events';
+  const quota = events ?? bytes ?? EXAMPLE_QUOTA;
   const of = {
     ...{ id: newId(), digest: newId(), kind: 'test' as const, alertId: alert.id, firedAt: now },
     ...{ tenantId: alert.tenantId || 'any tenant' },
@@ -30,7 +32,7 @@ export async function tryOut(
       ? {
           ...of,
           usage: {
-            ...{ percent: alert.percent, month: now.toISOString().slice(0, 7), dimension: 'events' },
+            ...{ percent: alert.percent, month: now.toISOString().slice(0, 7), dimension },
             ...{ level, used: level, quota },
           },
           silence: null,

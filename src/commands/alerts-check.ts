@@ -32,6 +32,8 @@ export function configure(command: Command, act: Act): void {
       wrap: true,
       notes: [...firedLines(result), ...waitingLines(result)],
     });
+    // Not on standard output: cron would send it by mail each time.
+    if (result.fired.length === 0) await context.say('No new alert.');
     return undelivered(result) ? EXIT.finding : EXIT.ok;
   });
   const test = command
@@ -67,9 +69,7 @@ export async function checkAfterIngest(context: Context): Promise<void> {
   try {
     const deps = { ...(await context.alertDeps()), enough: AbortSignal.timeout(BEGIN_MS) };
     const result = await checkAlerts(await context.unsettledStore(), deps);
-    for (const line of [...firedLines(result), ...waitingLines(result)]) {
-      if (line !== NOTHING) await context.say(line);
-    }
+    for (const line of [...firedLines(result), ...waitingLines(result)]) await context.say(line);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     await context.say(`the alerts could not be evaluated (${why}): run infrasage alerts check`);
@@ -79,11 +79,8 @@ export async function checkAfterIngest(context: Context): Promise<void> {
 /** After an ingest, messages that have not begun to be sent by then are left to the next evaluation. */
 const BEGIN_MS = 3_000;
 
-const NOTHING = 'No alert has fired.';
-
 /** What has fired, a line each. */
 export function firedLines({ fired }: Pick<CheckResult, 'fired'>): string[] {
-  if (fired.length === 0) return [NOTHING];
   return fired.map((firing) => `Alert: ${headline(firing)}: ${details(firing)}`);
 }
 

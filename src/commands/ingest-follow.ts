@@ -29,7 +29,7 @@ export async function followInputs(
   const watching = alerts
     ? watchAlerts(store, await context.alertDeps(), {
         stop: ended.signal,
-        onFired: (fired) => fired.length > 0 && firedLines({ fired }).forEach(say),
+        onFired: (fired) => firedLines({ fired }).forEach(say),
         onSent: (sent) => waitingLines(sent).forEach(say),
         onError: (error) => say(`the alerts could not be evaluated (${wordsOf(error)}); it is tried again`),
       })

@@ -33,7 +33,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       data: quotaJson(tenantId, quota),
       rows: [quotaJson(tenantId, quota)],
       columns: COLUMNS,
-      notes: [`Set for ${tenantId || 'every tenant without a quota of its own'}: ${words(quota)} a month.`],
+      notes: [
+        `Set for ${tenantId || 'every tenant without a quota of its own'}: ${words(quota, bytes)} a month.`,
+      ],
     });
   });
   const show = command
@@ -84,9 +86,10 @@ const COLUMNS = [
   { key: 'monthly_bytes', title: 'Stored bytes a month', kind: 'bytes' },
 ] as const;
 
-function words({ events, bytes }: Quota): string {
+/** @param typed the bytes as they were asked for: 500GB are 465.66 GiB */
+function words({ events, bytes }: Quota, typed?: string): string {
   return [
     ...(events === null ? [] : [plural(events, 'event')]),
-    ...(bytes === null ? [] : [`${formatBytes(bytes)} stored`]),
+    ...(bytes === null ? [] : [`${formatBytes(bytes)}${typed === undefined ? '' : ` (${typed})`} stored`]),
   ].join(' and ');
 }

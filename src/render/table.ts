@@ -14,7 +14,7 @@ const NARROWEST = 8;
 /** Rows, and how they are laid out. */
 type Rows = Pick<Report, 'rows' | 'wrap' | 'records'>;
 
-/** The table for people, or its charts: numbers right-aligned, no wider than the terminal, coloured where asked for. */
+/** The table for people, or its charts: numbers right-aligned, no wider than the terminal, coloured where asked for; of nothing, nothing. */
 export function renderTable(
   report: Report,
   { width, color, unicode, terminal }: { width: number; color: boolean; unicode: boolean; terminal: boolean },
@@ -41,7 +41,7 @@ export function renderTable(
     if (report.charts ? report.charts.length > 0 : report.rows.length > 0) lines.push('');
     lines.push(...report.notes.flatMap(broken));
   }
-  return `${lines.join('\n')}\n`;
+  return lines.map((line) => `${line}\n`).join('');
 }
 
 /** Rows as a table, or where that does not fit, as records. */
