@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { isoTime } from '../src/period.ts';
+import { costsJson, costsOf, WEIGHTS, type Weight } from '../src/billing/costs.ts';
+import type { StoragePrice } from '../src/billing/storage-price.ts';
+import { isoTime, parseMonth } from '../src/period.ts';
+import { decimal } from '../src/plans/money.ts';
+import { jsonText } from '../src/render/json.ts';
+import { parseGrouping } from '../src/reports/grouping.ts';
+import { GROUPS } from '../src/reports/groups.ts';
+import type { Store } from '../src/store/store.ts';
 import { as, server } from './helpers/api.ts';
 import { type Sandbox, sandbox, withStore } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
@@ -41,8 +48,24 @@ const NOW = new Date();
 const AT = '2024-02-28T10:15:00Z';
 const some = (count: number, fields: Record<string, unknown>) =>
   Array.from({ length: count }, () => event({ timestamp: AT, ...fields }));
+const PRICE = '123456789.123';
 const month = (...args: string[]) => ['costs', '--month', '2024-02', ...args];
 const BY = ['service_id', 'event_type', 'attributes.team', 'attributes.nothing'];
+
+/** What the API is asked, of which tenant, and the command that prints the same. */
+const ASKED: [query: string, tenant: string, args: string[]][] = [
+  ['', 'acme-corp', []],
+  ['&group_by=event_type&weight=events', 'acme-corp', ['--by', 'event_type', '--weight', 'events']],
+  [
+    `&group_by=attributes.team&storage_price=${PRICE}&currency=KWD`,
+    'acme-corp',
+    ['--by', 'attributes.team', '--storage-price', PRICE, '--currency', 'KWD'],
+  ],
+  ['', 'globex', []],
+  ...['group_by=hour', 'weight=lines', 'storage_price=1', 'currency=EUR', 'as_of=7d'].map(
+    (wrong): [string, string, string[]] => [`&${wrong}`, 'acme-corp', []],
+  ),
+];
 
 /** By events, with a base fee and a minimum. */
 const PLAN = `name: standard
@@ -56,8 +79,27 @@ charges:
     price: 1
 `;
 
+/** What `costs --json` prints of February, of a store that is open already; a test below holds the two against each other. */
+async function costsIn(
+  store: Store,
+  by: string,
+  {
+    weight = 'bytes',
+    tenantId = null,
+    now = NOW,
+    ...more
+  }: { weight?: Weight; tenantId?: string | null; now?: Date; storage?: StoragePrice; asOf?: Date } = {},
+): Promise<CostsJson> {
+  const groupBy = parseGrouping(by, GROUPS);
+  const wanted = { tenantId, month: parseMonth('2024-02', now), now, groupBy, weight, ...more };
+  return JSON.parse(jsonText(costsJson(await costsOf(store, wanted)))) as CostsJson;
+}
+
 describe('with plans, storage prices and services of several tenants', () => {
   let box: Sandbox;
+  /** Of acme-corp by its plan, and of all at a storage price, by what they were asked for. */
+  const found: Record<string, CostsJson> = {};
+  const answers: { statusCode: number; json(): unknown }[] = [];
   beforeAll(async () => {
     box = sandbox({ initialised: true });
     const stdin = lines(
@@ -71,14 +113,41 @@ describe('with plans, storage prices and services of several tenants', () => {
     const plan = box.file('plan.yaml', PLAN);
     await box.json(['plans', 'apply', plan, '--from', '2024-01']);
     await box.json(['plans', 'assign', 'standard', '--tenant', 'acme-corp', '--from', '2024-01']);
+    const store = await box.openStore();
+    const { app } = await server(store);
+    try {
+      for (const by of BY) {
+        for (const weight of WEIGHTS)
+          found[`${by} ${weight}`] = await costsIn(store, by, { weight, tenantId: 'acme-corp' });
+        for (const currency of ['JPY', 'EUR', 'KWD'])
+          found[`${by} ${currency}`] = await costsIn(store, by, {
+            storage: { price: decimal(PRICE), currency },
+          });
+      }
+      for (const [query, tenant] of ASKED)
+        answers.push(
+          await app.inject({
+            url: `/api/v1/costs?month=2024-02${query}`,
+            headers: await as('viewer', tenant),
+          }),
+        );
+    } finally {
+      await app.close();
+      await store.close();
+    }
   });
   afterAll(() => box.remove());
+  const foundOf = (key: string): CostsJson => {
+    const one = found[key];
+    if (!one) throw new Error(`nothing was asked for by ${key}`);
+    return one;
+  };
 
-  it.each(BY)('the bill by %s adds up to the invoice, by bytes and by events', async (by) => {
-    for (const weight of ['bytes', 'events'] as const) {
-      const found = await box.json<CostsJson>(month('--tenant', 'acme-corp', '--by', by, '--weight', weight));
-      expect(found).toMatchObject({ month: '2024-02', open: false, group_by: by, weight, without_plan: [] });
-      const [tenant] = found.tenants;
+  it.each(BY)('the bill by %s adds up to the invoice, by bytes and by events', (by) => {
+    for (const weight of WEIGHTS) {
+      const of = foundOf(`${by} ${weight}`);
+      expect(of).toMatchObject({ month: '2024-02', open: false, group_by: by, weight, without_plan: [] });
+      const [tenant] = of.tenants;
       if (!tenant) throw new Error('no costs');
       // 19 events at 1 EUR for 7 are 2.71 EUR, with the fee 12.71, and 12.29 are missing to the minimum.
       expect(tenant).toMatchObject({ tenant_id: 'acme-corp', currency: 'EUR', total: '25.00' });
@@ -122,40 +191,15 @@ describe('with plans, storage prices and services of several tenants', () => {
   });
 
   it('the API has what the command prints, of the tenant of the token', async () => {
-    const asked = [
-      ['', []],
-      ['&group_by=event_type&weight=events', ['--by', 'event_type', '--weight', 'events']],
-      ...['JPY', 'KWD'].map((currency) => [
-        `&group_by=attributes.team&storage_price=123456789.5&currency=${currency}`,
-        ['--by', 'attributes.team', '--storage-price', '123456789.5', '--currency', currency],
-      ]),
-    ] as [string, string[]][];
-    const printed: CostsJson[] = [];
-    for (const [, args] of asked)
-      printed.push(await box.json<CostsJson>(month('--tenant', 'acme-corp', ...args)));
-    const store = await box.openStore();
-    const { app } = await server(store);
-    try {
-      const get = async (query: string, tenant = 'acme-corp') =>
-        app.inject({ url: `/api/v1/costs?month=2024-02${query}`, headers: await as('viewer', tenant) });
-      for (const [i, [query]] of asked.entries()) {
-        const answer = await get(query);
-        expect(answer.statusCode).toBe(200);
-        expect(answer.json()).toEqual(printed[i]);
-      }
-      expect((await get('', 'globex')).json()).toMatchObject({ tenants: [], without_plan: ['globex'] });
-      for (const wrong of [
-        '&group_by=hour',
-        '&weight=lines',
-        '&storage_price=1',
-        '&currency=EUR',
-        '&as_of=7d',
-      ])
-        expect((await get(wrong)).statusCode).toBe(400);
-    } finally {
-      await app.close();
-      await store.close();
+    for (const [i, [, , args]] of ASKED.slice(0, 3).entries()) {
+      const printed = await box.json<CostsJson>(month('--tenant', 'acme-corp', ...args));
+      expect(answers[i]).toMatchObject({ statusCode: 200 });
+      expect(answers[i]?.json()).toEqual(printed);
+      // As the tests above take it for what is printed.
+      if (i === 0) expect(printed).toEqual(foundOf('service_id bytes'));
     }
+    expect(answers[3]?.json()).toMatchObject({ tenants: [], without_plan: ['globex'] });
+    expect(answers.slice(4).map(({ statusCode }) => statusCode)).toEqual([400, 400, 400, 400, 400]);
   });
 
   it('says which tenants have no bill, and refuses where none has one', async () => {
@@ -173,15 +217,12 @@ describe('with plans, storage prices and services of several tenants', () => {
     ['JPY', 0],
     ['EUR', 2],
     ['KWD', 3],
-  ])('a storage price in %s is shared to its %i decimals, for each tenant', async (currency, digits) => {
-    const price = '123456789.123';
+  ])('a storage price in %s is shared to its %i decimals, for each tenant', (currency, digits) => {
     for (const by of BY) {
-      const found = await box.json<CostsJson>(
-        month('--by', by, '--storage-price', price, '--currency', currency),
-      );
-      expect(found.tenants.map(({ tenant_id }) => tenant_id).sort()).toEqual(['acme-corp', 'globex']);
-      for (const { total, breakdown, basis } of found.tenants) {
-        expect(basis).toEqual({ kind: 'storage_price', price, per: 'GB-month' });
+      const { tenants } = foundOf(`${by} ${currency}`);
+      expect(tenants.map(({ tenant_id }) => tenant_id).sort()).toEqual(['acme-corp', 'globex']);
+      for (const { total, breakdown, basis } of tenants) {
+        expect(basis).toEqual({ kind: 'storage_price', price: PRICE, per: 'GB-month' });
         // A GB is 10^9 bytes.
         const scale = 10n ** BigInt(3 + 9 - digits);
         const exact = BigInt(bytesOf(breakdown)) * 123_456_789_123n;
@@ -220,7 +261,7 @@ describe('with plans, storage prices and services of several tenants', () => {
   });
 
   it.each(BY)('as FOCUS 1.2, by %s, every row keeps its rules and they add up to the bill', async (by) => {
-    const storage = ['--storage-price', '99999999', '--currency', 'EUR'];
+    const storage = ['--storage-price', PRICE, '--currency', 'EUR'];
     for (const [args, provider] of [
       [['--tenant', 'acme-corp'], 'InfraSage'],
       [[...storage, '--weight', 'events', '--provider', '=Example "GmbH"'], `'=Example "GmbH"`],
@@ -232,16 +273,13 @@ describe('with plans, storage prices and services of several tenants', () => {
       expect(focusFaults(csv)).toEqual([]);
       const [header = [], ...rows] = csv;
       const cell = (row: string[], name: string) => row[header.indexOf(name)] ?? '';
-      const plain = await box.json<CostsJson>(
-        provider === 'InfraSage' ? whole : month('--by', by, ...storage),
-      );
-      for (const { tenant_id, total } of plain.tenants) {
+      const isPlan = provider === 'InfraSage';
+      for (const { tenant_id, total } of foundOf(`${by} ${isPlan ? 'bytes' : 'EUR'}`).tenants) {
         const own = rows.filter((row) => cell(row, 'BillingAccountId') === tenant_id);
         const cost = own.map((row) => ({ amount: Number(cell(row, 'BilledCost')).toFixed(2) }));
         expect(sumOf(cost)).toBe(units(total));
         for (const row of own) expect(cell(row, 'ProviderName')).toBe(provider);
         // A SKU is the same whatever the plan, and a storage price is one for GB-months whatever it is shared by.
-        const isPlan = provider === 'InfraSage';
         const usage = own.filter((row) => cell(row, 'ChargeCategory') === 'Usage');
         expect(new Set(usage.map((row) => [cell(row, 'SkuId'), cell(row, 'PricingUnit')].join()))).toEqual(
           new Set([isPlan ? 'infrasage/usage,GB' : 'infrasage/storage,GB-Months']),
@@ -297,19 +335,28 @@ it('as of a time, the bill and its groups are what they were', async () => {
     await box.json(['plans', 'assign', 'standard', '--tenant', 'acme-corp', '--from', '2024-01'], daysAgo(5));
     const service = (name: string) => ({ service_id: name, attributes: { team: name } });
     await box.json(['ingest', box.file('a.ndjson', lines(...some(7, service('first'))))], daysAgo(4));
-    const before: Record<string, TenantJson[]> = {};
-    for (const by of BY) before[by] = (await box.json<CostsJson>(month('--by', by), daysAgo(4))).tenants;
+    const ask = async (of: { now?: Date; asOf?: Date }) => {
+      const store = await box.openStore();
+      try {
+        const all: CostsJson[] = [];
+        for (const by of BY) all.push(await costsIn(store, by, of));
+        return all;
+      } finally {
+        await store.close();
+      }
+    };
+    const before = await ask(daysAgo(4));
     const later = lines(...some(7, service('second')), ...some(14, service('first')));
     await box.json(['ingest', box.file('b.ndjson', later)], daysAgo(2));
-    const at = isoTime(daysAgo(3).now);
-    for (const by of BY) {
-      const now = await box.json<CostsJson>(month('--by', by));
+    const { now: asOf } = daysAgo(3);
+    for (const now of await ask({})) {
       expect(now).not.toHaveProperty('as_of');
       expect(now.tenants[0]?.total).toBe('14.00');
-      const then = await box.json<CostsJson>(month('--by', by, '--as-of', at));
-      expect(then).toMatchObject({ as_of: at, open: false, tenants: before[by] });
-      expect(then.tenants[0]?.total).toBe('11.00');
     }
+    const then = await ask({ asOf });
+    expect(then).toEqual(before.map((one) => ({ ...one, as_of: isoTime(asOf) })));
+    expect(then[0]?.tenants[0]?.total).toBe('11.00');
+    expect(await box.json<CostsJson>(month('--as-of', isoTime(asOf)))).toEqual(then[0]);
     const table = await box.run(month('--as-of', '2024-02-29'));
     expect(table.stdout).toContain('2024-02 (UTC), still open, as of 2024-02-29T00:00:00Z, shared by bytes');
   });
