@@ -86,13 +86,11 @@ it('with what --print-grants --cluster prints, every command works, and exports 
     await run(...args);
   const usage = await run('usage', '--since', '1d');
   expect(usage.total_events).toBe(20);
-  for (const ending of ['parquet', 'csv', 'ndjson']) {
-    const exported = (what: string) =>
-      run('export', what, '--since', '1d', '--to', `${box.folder}/${what}.${ending}`);
-    expect(await exported('usage')).toMatchObject({ rows: 20, total_events: 20 });
-    expect(await exported('firehose')).toMatchObject({ rows: 20, total_events: 20 });
-    expect(await exported('dlq')).toMatchObject({ rows: 1 });
-  }
+  const exported = (what: string, ending: string) =>
+    run('export', what, '--since', '1d', '--to', `${box.folder}/${what}.${ending}`);
+  expect(await exported('usage', 'parquet')).toMatchObject({ rows: 20, total_events: 20 });
+  expect(await exported('firehose', 'csv')).toMatchObject({ rows: 20, total_events: 20 });
+  expect(await exported('dlq', 'ndjson')).toMatchObject({ rows: 1 });
 });
 
 it('without the grant for the disks of all nodes, capacity names it, and all else works', async () => {
