@@ -4,6 +4,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Font, openSync } from 'fontkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { setQuota } from '../src/alerts/quotas.ts';
+import { bill } from '../src/billing/bill.ts';
+import { closeMonth } from '../src/billing/close.ts';
+import { billSheets } from '../src/commands/billing-sheet.ts';
+import { parseMonth } from '../src/period.ts';
+import { applyPlan, assignPlan } from '../src/plans/catalog.ts';
+import { parsePlan } from '../src/plans/plan.ts';
 import { formatCount } from '../src/render/text.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
@@ -91,10 +98,19 @@ beforeAll(async () => {
     ]),
     ...BAD.map((tenant_id) => at('07', { tenant_id })),
   );
-  await box.run(['plans', 'apply', '--from', '2024-05', box.file('plan.yaml', STANDARD)], { now: NOW });
-  await box.run(['plans', 'assign', 'standard', '--tenant', 'acme-corp', '--from', '2024-05'], { now: NOW });
-  await box.run(['quota', 'set', '7000'], { now: new Date('2024-05-01T00:00:00Z') });
-  await box.run(['billing', 'close', '2024-06'], { now: new Date('2024-07-02T08:30:00Z') });
+  const store = await box.openStore();
+  try {
+    const of = { month: parseMonth('2024-05', NOW), closed: async () => [], now: NOW };
+    await applyPlan(store, { ...of, plan: await parsePlan(STANDARD, 'plan.yaml'), text: STANDARD });
+    await assignPlan(store, { ...of, tenantId: 'acme-corp', plan: 'standard' });
+    await setQuota(store, '', { events: 7000n }, new Date('2024-05-01T00:00:00Z'));
+    await closeMonth(store, parseMonth('2024-06', NOW), {
+      ...{ override: undefined, onStep: () => {} },
+      now: () => new Date('2024-07-02T08:30:00Z'),
+    });
+  } finally {
+    await store.close();
+  }
   june = { html: await page('2024-06', 'html'), pdf: await page('2024-06', 'pdf') };
   await ingest('late.ndjson', at('06', { value: 9 }), at('06', { tenant_id: 'late-comer' }));
 });
@@ -215,6 +231,21 @@ describe('the page of a bill', () => {
     expect(empty).toMatchObject({ name: 'all tenants', totals: { Events: '0' } });
   });
 
+  it('of a tenant with invoices in two currencies is a page of each', async () => {
+    const store = await box.openStore();
+    try {
+      const its = await bill(store, { tenantId: 'acme-corp', month: parseMonth('2024-07', NOW), now: NOW });
+      const both = its.invoices.flatMap((invoice) => [invoice, { ...invoice, currency: 'JPY' }]);
+      const sheets = billSheets({ ...its, invoices: both }, NOW);
+      expect(sheets.map(({ name, totals }) => [name, totals.at(-1)?.[1].slice(-3)])).toEqual([
+        ['acme-corp', 'EUR'],
+        ['acme-corp', 'JPY'],
+      ]);
+    } finally {
+      await store.close();
+    }
+  });
+
   it('by a plan that is only tried says so', async () => {
     const plan = box.file('try.yaml', STANDARD.replace('10.00', '20.00'));
     const [sheet] = await htmlSheets('2024-06', '--plan', plan, '--tenant', 'acme-corp');
@@ -310,8 +341,9 @@ describe('a bill of many lines', () => {
     const inPdf = printed.flatMap((one) => one.filter(([id = '']) => id.startsWith('sent.')));
     expect(inPdf).toEqual(sheet?.rows);
     expect(printed.at(-1)).toContainEqual(['Total', sheet?.totals.Total]);
-    const html = (await pageOf('2024-06', 'html', ...args)).toString();
-    expect(html).toContain(`@page { size: ${paper === 'a4' ? 'A4' : 'letter'} }`);
+    expect((await pageOf('2024-06', 'html', ...args)).toString()).toContain(
+      `@page { size: ${paper === 'a4' ? 'A4' : 'letter'} }`,
+    );
   });
 });
 
