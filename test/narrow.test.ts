@@ -1,13 +1,14 @@
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
-import type { Command } from 'commander';
 import stringWidth from 'string-width';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../src/commands/index.ts';
-import { buildProgram } from '../src/program.ts';
 import { continued } from '../src/render/command-line.ts';
+import { FORMATS } from '../src/render/format.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
+import { everyCommandLine } from './helpers/commands.ts';
 import { event, lines } from './helpers/events.ts';
+import { activeCharacters } from './helpers/formats.ts';
 
 const COLUMNS = 60;
 const TENANT = `tenant-${'x'.repeat(121)}`;
@@ -15,10 +16,21 @@ const WIDE = '大家'.repeat(20);
 const SERVICE = `service ${'very long '.repeat(24)}`.trim();
 const NAME = `${'a-very-long-name-of-a-file-'.repeat(6)}.ndjson`;
 
+/** Every byte there is but the line feed, a link and a clipboard of a terminal (OSC 8 and 52), and bidirectional controls. */
+const BYTES = Buffer.concat([
+  Buffer.from([...Array(256).keys()].filter((byte) => byte !== 10)),
+  Buffer.from(
+    '\u001b]8;;https://evil.example\u0007click\u001b]8;;\u0007\u001b]52;c;ZXZpbA==\u0007\u009b31m\u202egpj\u2066\u2028',
+  ),
+]);
+const ACTIVE = BYTES.toString('latin1') + BYTES.toString();
+/** As an argument: the system has no NUL in one. */
+const REASON = ACTIVE.replaceAll('\0', '') + 'r'.repeat(70);
+
 const PLAN = fileURLToPath(new URL('../examples/plan.yaml', import.meta.url));
 
 /** Names as long as they may be, and lines that break every kind of rule. */
-function input(): string {
+function input(): Buffer {
   const at = new Date().toISOString();
   const good = [TENANT, 'acme-corp', WIDE, 'a\u202e;rm -rf'].flatMap((tenant_id) =>
     [SERVICE, WIDE, 'b'].map((service_id) =>
@@ -33,20 +45,38 @@ function input(): string {
       { attributes: 'z '.repeat(80) },
     ].map((wrong) => event({ tenant_id, timestamp: at, ...wrong })),
   );
-  return lines(...good, ...bad, 'nonsense '.repeat(50));
+  const active = event({
+    ...{ tenant_id: 'acme-corp', service_id: 'b', timestamp: at, zz: ACTIVE },
+    ...{
+      metric_name: ACTIVE,
+      body: ACTIVE,
+      trace_id: ACTIVE,
+      attributes: { team: ACTIVE, [ACTIVE]: ACTIVE },
+    },
+  });
+  const refused = ['tenant_id', 'service_id', 'event_type', 'timestamp', 'value'].map((field) =>
+    event({ timestamp: at, [field]: ACTIVE }),
+  );
+  const text = lines(...good, active, ...bad, ...refused, 'nonsense '.repeat(50));
+  return Buffer.concat([Buffer.from(text), BYTES, Buffer.from('\n')]);
 }
+
+/** Names that the contract refuses, as other writers may have stored them: of a tenant, a service, a metric and a batch. */
+const OTHERS = `INSERT INTO infrasage.infrasage_raw_firehose (tenant_id, timestamp, event_type, service_id, metric_name, batch_id)
+  SELECT unhex(x), now64(3), 'metric', unhex(x), unhex(x), unhex(x) FROM (SELECT '${BYTES.toString('hex')}${'78'.repeat(3_000)}' AS x)`;
 
 /** What each command is run with, in this order; `LETTER` and `KEY` are put in. */
 const LINES: readonly string[][] = [
   ['init'],
   ['ingest', NAME],
   ['quota', 'set', '1000000000000'],
+  ['quota', 'set', '1'],
   ['quota', 'set', '18000000000000000000', '--tenant', TENANT],
   ['quota', 'set', '2', '--tenant', 'acme-corp'],
   ['quota', 'show'],
   ['quota', 'show', '--history'],
   ['quota', 'unset', '--tenant', TENANT],
-  ['alerts', 'add', '80'],
+  ['alerts', 'add', '80', '--slack'],
   [
     'alerts',
     'add',
@@ -63,12 +93,12 @@ const LINES: readonly string[][] = [
   ['alerts', 'history'],
   ['alerts', 'undelivered'],
   ['alerts', 'retry', '--all'],
-  ['alerts', 'drop', '--all', '--reason', 'r'.repeat(70)],
+  ['alerts', 'drop', '--all', '--reason', REASON],
   ['alerts', 'undelivered', '--dropped'],
   ['alerts', 'simulate'],
   ['alerts', 'test', '50', '--tenant', 'acme-corp'],
   ['alerts', 'remove', '50', '--tenant', 'acme-corp'],
-  ...['event_type', 'service_id', 'hour'].map((by) => ['usage', '--by', by]),
+  ...['event_type', 'service_id', 'hour', 'attributes.team'].map((by) => ['usage', '--by', by]),
   ['usage', '--chart'],
   ['usage', '--by', 'tenant_id', '--chart'],
   ['services'],
@@ -79,12 +109,13 @@ const LINES: readonly string[][] = [
   ['plans', 'show', 'standard'],
   ['plans', 'assign', 'standard', '--tenant', TENANT],
   ['billing', '--month'],
+  ['billing', '--month', '--explain', 'metric', '--tenant', 'acme-corp'],
   ['billing', 'backtest', '--plan', PLAN],
   ['costs', '--by', 'service_id'],
   ['costs', '--by', 'attributes.team', '--storage-price', '99999999', '--currency', 'EUR'],
-  ['billing', 'close', '2020-01', '--override', 'r'.repeat(70)],
+  ['billing', 'close', '2020-01', '--override', REASON],
   ['billing', 'history'],
-  ['billing', 'reopen', '2020-01', '--reason', 'r'.repeat(70)],
+  ['billing', 'reopen', '2020-01', '--reason', REASON],
   ['plans', 'unassign', '--tenant', TENANT],
   ['tenants'],
   ['report', '--month', '--html', 'report.html'],
@@ -100,6 +131,10 @@ const LINES: readonly string[][] = [
   ['capacity', '--limit', '500GB'],
   ['export', 'usage', '--since', '24h', '--to', 'usage.csv'],
   ['sql', 'SELECT * FROM infrasage_raw_firehose LIMIT 2'],
+  [
+    'sql',
+    "SELECT tenant_id, metric_name AS `\u001b]0;x\u0007` FROM infrasage_raw_firehose WHERE service_id = 'b'",
+  ],
   ['sql', 'SELECT tenant_id, count() FROM infrasage_raw_firehose GROUP BY 1'],
   ['sql', 'SELECT extra FROM infrasage_raw_firehose LIMIT 1'],
   ['keys', 'create', '--tenant', TENANT, '--name', 'n'.repeat(60)],
@@ -115,13 +150,18 @@ const LINES: readonly string[][] = [
 /** These print no table: a program that stays, scripts for a shell. */
 const WITHOUT = ['serve', 'completion', '__complete', 'help'];
 
+/** These change nothing, and can be run once more. */
+const LOOKING =
+  /^(usage|services|billing --|billing (backtest|history)|costs --by attributes|tenants|plans (list|show)|(quota|dlq|alerts|keys) (list|show$|show --|history|undelivered|simulate)|capacity|sql|top|verify|doctor)/;
+
 const LOUD = { INFRASAGE_JWT_SECRET: '0123456789abcdef'.repeat(4) };
 
 describe(`on a terminal of ${COLUMNS} columns`, () => {
   let box: Sandbox;
-  beforeAll(() => {
+  beforeAll(async () => {
     box = sandbox({ initialised: true });
     box.file(NAME, input());
+    await box.sql(OTHERS);
   });
   afterAll(() => box.remove());
 
@@ -131,7 +171,7 @@ describe(`on a terminal of ${COLUMNS} columns`, () => {
       .split('\n')
       .filter((line) => stringWidth(line) > COLUMNS && /\S\s+\S/.test(line));
 
-  it('no line of any command is wider, whatever names there are', async () => {
+  it('no line of any command is wider, and nothing acts on the terminal, whatever text there is', async () => {
     const idOf = async (args: string[], list: string) =>
       String((await box.json<Record<string, { id: string }[]>>(args))[list]?.[0]?.id);
     const run = async (args: string[]) => {
@@ -146,6 +186,7 @@ describe(`on a terminal of ${COLUMNS} columns`, () => {
       const name = args.join(' ').slice(0, 60);
       expect([0, 1], `${name}: ${stderr}`).toContain(status);
       expect({ name, wide: tooWide(stdout) }).toEqual({ name, wide: [] });
+      expect({ name, active: activeCharacters(stdout + stderr) }).toEqual({ name, active: [] });
       return stdout;
     };
     const printed: string[] = [];
@@ -155,18 +196,21 @@ describe(`on a terminal of ${COLUMNS} columns`, () => {
     expect(printed.join('')).toMatch(/^Key +isage_\S{43}$/m);
   });
 
+  it('piped, nothing of what only looks is in colour or acts on a terminal, in any format', async () => {
+    const env = { ...LOUD, NO_COLOR: undefined, TERM: 'xterm-256color' };
+    const looking = LINES.filter((words) => LOOKING.test(words.join(' ')));
+    for (const [i, words] of looking.entries()) {
+      const format = words.includes('--chart') ? 'table' : (FORMATS[i % FORMATS.length] ?? '');
+      const { status, stdout, stderr } = await box.run([...words, '--format', format], { env });
+      const name = `${words.join(' ').slice(0, 60)} ${format}`;
+      expect([0, 1], `${name}: ${stderr}`).toContain(status);
+      expect({ name, active: activeCharacters(stdout + stderr) }).toEqual({ name, active: [] });
+    }
+  });
+
   it('that is every command there is', async () => {
-    const quiet = { writeOut() {}, writeErr() {}, outputError() {} };
-    const { command, load } = buildProgram(quiet, () => () => {});
-    for (const one of command.commands) await load(one);
-    const leaves = (of: Command, above: string[]): string[][] =>
-      of.commands.length === 0
-        ? [[...above, of.name()]]
-        : of.commands.flatMap((one) => leaves(one, [...above, of.name()]));
-    const all = command.commands
-      .filter((one) => !WITHOUT.includes(one.name()))
-      .flatMap((one) => leaves(one, []));
-    for (const names of all) {
+    const all = (await everyCommandLine()).map((line) => line.split(' '));
+    for (const names of all.filter(([first = '']) => !WITHOUT.includes(first))) {
       expect(
         LINES.some((words) => names.every((name, i) => words[i] === name)),
         names.join(' '),

@@ -135,6 +135,10 @@ describe('on a terminal', () => {
     terminal.press('b');
     await terminal.shows(/by bytes(.|\n)*Tenant.*\nverbose/);
     terminal.press('p');
+    await terminal.shows(/^paused {3}q quit .* {3}p go on {3}space now$/m);
+    terminal.press('p');
+    await terminal.shows(/^q quit .* {3}p pause {3}space now$/m);
+    terminal.press('p');
     await terminal.shows(/^paused/m);
     terminal.resize(50, 12);
     await terminal.shows(/^paused/m);

@@ -6,7 +6,7 @@ import { glyphs } from './glyphs.ts';
 import { recordLines } from './records.ts';
 import type { Cell, Column, Report } from './report.ts';
 import { formatBytes, formatCount, printable } from './text.ts';
-import { folded, wrapped } from './width.ts';
+import { column, folded, wrapped } from './width.ts';
 
 /** No cell of a table is squeezed below this many characters. */
 const NARROWEST = 8;
@@ -70,21 +70,25 @@ function tableLines(
   cells: string[][],
   { widths, unicode, chalk }: { widths: number[]; unicode: boolean; chalk: ChalkInstance },
 ): string[] {
-  const lines: string[] = [];
+  const { cut } = glyphs(unicode);
   const shape = {
-    colAligns: columns.map((column) => (column.kind === 'text' ? 'left' : 'right')),
+    colAligns: columns.map(({ kind }) => (kind === 'text' ? 'left' : 'right')),
     colWidths: widths,
     chars: { ...NO_BORDERS },
-    truncate: glyphs(unicode).cut,
+    truncate: cut,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
   } satisfies TableConstructorOptions;
-  const inLines = (text: string, i: number) => folded(text, (widths[i] ?? 0) - 2).join('\n');
-  const head = columns.map(({ title }, i) => chalk.cyan(inLines(title, i)));
-  for (let i = 0; i < cells.length; i += AT_ONCE) {
+  const folding = (text: string, i: number) => folded(text, roomIn(i));
+  const cutting = (text: string, i: number) =>
+    stringWidth(text) <= roomIn(i) ? [text] : [column(text, roomIn(i), cut)];
+  const roomIn = (i: number) => (widths[i] ?? 0) - 2;
+  const titles = columns.map(({ title }) => title);
+  const laidOut = lineByLine([titles], folding).map((line) => line.map((text) => chalk.cyan(text)));
+  for (const line of lineByLine(cells, wrap || records ? folding : cutting)) laidOut.push(line);
+  const lines: string[] = [];
+  for (let i = 0; i < laidOut.length; i += AT_ONCE) {
     const table = new Table(shape);
-    if (i === 0) table.push(head);
-    const some = cells.slice(i, i + AT_ONCE);
-    table.push(...(wrap || records ? some.map((row) => row.map(inLines)) : some));
+    table.push(...laidOut.slice(i, i + AT_ONCE));
     for (const line of table.toString().split('\n')) {
       // A character of two code units may have been cut in two.
       lines.push(line.replace(/\p{Cs}/gu, ' ').trimEnd());
@@ -93,7 +97,19 @@ function tableLines(
   return lines;
 }
 
-/** Rows that are laid out together: more take longer each, and are in the end more than a call takes arguments. */
+/**
+ * Rows as lines of cells that fit. The library is given no cell that it would have to cut or to break: it takes time in
+ * the third power of the length for that, minutes for the longest names.
+ */
+function lineByLine(rows: readonly string[][], inLines: (text: string, i: number) => string[]): string[][] {
+  return rows.flatMap((row) => {
+    const parts = row.map(inLines);
+    const height = Math.max(...parts.map((part) => part.length));
+    return Array.from({ length: height }, (_, line) => parts.map((part) => part[line] ?? ''));
+  });
+}
+
+/** Lines that are laid out together: more take longer each, and are in the end more than a call takes arguments. */
 const AT_ONCE = 5_000;
 
 const NO_BORDERS = {
