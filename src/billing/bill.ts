@@ -62,7 +62,7 @@ async function closedBill(
   const { tenantId, month, plan } = wanted;
   // Of a bill that is closed, nothing depends on when it is looked at.
   const then = { ...wanted, now: closing.at };
-  const billed = await readBilled(store, { closingIds: [closing.closingId], tenantId });
+  const billed = await readBilled(store, { closingIds: [closing.closingId], tenantId, lines: true });
   const locked = billed.filter((one) => one.month === month.name);
   const adjustments = billed
     .filter((one) => one.month !== month.name)
@@ -134,7 +134,7 @@ export async function openAdjustments(
   const months = { first: parseMonth(first, now), last: parseMonth(last, now) };
   const metered = await figuresOfMonths(store, { tenantId, months, asOf });
   const closingIds = closings.months.flatMap((name) => closings.of(name)?.closingId ?? []);
-  const billed = await readBilled(store, { closingIds, tenantId });
+  const billed = await readBilled(store, { closingIds, tenantId, lines: false });
   return adjustmentsOf(metered, billed, await readCatalog(store, asOf));
 }
 

@@ -17,7 +17,7 @@ export interface Billed {
   figures: readonly TypeQuantities[];
   /** What it was billed by; null without a plan. */
   plan: LockedPlan | null;
-  /** Of its invoice; null without a plan, and of an adjustment. */
+  /** Of its invoice; null without a plan, of an adjustment, and where they are not asked for. */
   lines: readonly InvoiceLine[] | null;
   /** Of the lines, or of the adjustment. */
   amount: Decimal | null;
@@ -69,10 +69,13 @@ async function insert(store: Store, table: string, rows: Parameters<Store['inser
 
 const limit = uint64.transform((value) => (value === 0n ? null : value));
 
-/** What closings have billed, of one tenant or of all; figures largest first. */
+/**
+ * What closings have billed, of one tenant or of all; figures largest first.
+ * @param wanted.lines whether with the lines of invoices, which are most of it
+ */
 export async function readBilled(
   store: Pick<Store, 'query'>,
-  { closingIds, tenantId }: { closingIds: readonly string[]; tenantId: string | null },
+  { closingIds, tenantId, lines }: { closingIds: readonly string[]; tenantId: string | null; lines: boolean },
 ): Promise<Billed[]> {
   if (closingIds.length === 0) return [];
   const of = `closing_id IN {ids:Array(String)} ${tenantId === null ? '' : 'AND tenant_id = {tenant:String}'}`;
@@ -87,13 +90,17 @@ export async function readBilled(
     params,
   );
   const terms = await store.query(
-    `SELECT * FROM {{db}}.infrasage_billed_terms FINAL WHERE ${of} ORDER BY month, tenant_id, closing_id`,
+    `SELECT * ${lines ? '' : 'EXCEPT lines'} FROM {{db}}.infrasage_billed_terms FINAL
+    WHERE ${of} ORDER BY month, tenant_id, closing_id`,
     z.object({
       ...{ closing_id: z.string(), tenant_id: z.string(), month: z.string() },
       ...{ plan: z.string(), plan_version: z.coerce.number(), plan_text: z.string() },
       ...{ currency: z.string(), amount: z.string(), quota_events: limit, quota_bytes: limit },
       thresholds: z.string().transform((text) => z.array(z.number()).parse(JSON.parse(text))),
-      lines: z.string().transform((text) => (text === '' ? null : lockedLines(text))),
+      lines: z
+        .string()
+        .default('')
+        .transform((text) => (text === '' ? null : lockedLines(text))),
     }),
     params,
   );
