@@ -75,7 +75,7 @@ describe('the bill of a closed month', () => {
   });
   afterEach(() => box.remove());
 
-  const FORMATS = ['table', 'json', 'ndjson', 'csv', 'markdown'];
+  const FORMATS = ['table', 'json', 'ndjson', 'csv', 'markdown', 'html', 'pdf'];
   const billed = async (month: string, formats = FORMATS) => {
     const texts: string[] = [];
     for (const format of formats)
