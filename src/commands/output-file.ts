@@ -68,8 +68,9 @@ export async function fillFile(
     const place = await realpath(path).catch(() => path);
     await removeLeftBehind(place);
     const beside = nameBeside(place);
-    const file = await open(beside, 'wx+', 0o600);
+    // Before there is a file: the process may be ended between any two turns of this.
     made = { path: beside, ...removeWhenEnded(beside) };
+    const file = await open(beside, 'wx+', 0o600);
     try {
       await fill(file);
       await file.chmod(mode);
