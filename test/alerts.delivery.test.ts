@@ -471,6 +471,10 @@ it('the table says when each alert fires and whom it tells; other formats have b
   ]);
   const { stdout } = await box.run(['alerts', 'list', '--format', 'csv']);
   expect(stdout).toContain(',acme-corp,95,ops@acme.example,true,,,\n');
+  // Also in a pipe, whole.
+  const url = `https://h.example/${'x'.repeat(90)}`;
+  await box.json(['alerts', 'add', '60', '--webhook', url]);
+  expect((await box.run(['alerts', 'list'])).stdout).toContain(` ${url}\n`);
 });
 
 it('alerts simulate says when thresholds would have been reached, stored ones or others', async () => {

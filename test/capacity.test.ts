@@ -130,6 +130,18 @@ describe('capacity', () => {
     expect((await seen('--limit', '1')).days_left).toBe(0);
     const { stdout } = await box.run(['capacity', '--limit', String(limit)]);
     expect(stdout).toMatch(/Limit: .*, reached in 12 days/);
+    const passed = async (bytes: string) => (await box.run(['capacity', '--limit', bytes])).stdout;
+    expect(await passed('500')).toContain(
+      'Limit: 500.00 B, passed already; with a unit: infrasage capacity --limit 500GB',
+    );
+    expect(await passed('1MB')).toMatch(/, passed already$/m);
+  });
+
+  it('names the tables whole where there is little room, and writes figures of a kind alike', async () => {
+    const { stdout } = await box.run(['capacity'], { columns: 60 });
+    expect(stdout).toMatch(/^Table +raw_firehose$/m);
+    const piped = (await box.run(['capacity'])).stdout.split('\n').slice(1, 3);
+    for (const line of piped) expect(line).toMatch(/^\w+ .* \d+\.\d\d +\d+\.\d\d +\d+$/);
   });
 
   it('has the tenants by what they have stored, and every table in CSV', async () => {

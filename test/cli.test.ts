@@ -177,11 +177,14 @@ describe('hostile text', () => {
   const printed = new Map<string, string>();
 
   /** Prints a report in a format, once; nothing in it may act on a terminal. */
-  async function inert(args: readonly string[], format: string): Promise<string> {
-    const name = JSON.stringify([args, format]);
+  async function inert(args: readonly string[], format: string, columns?: number): Promise<string> {
+    const name = JSON.stringify([args, format, columns]);
     const before = printed.get(name);
     if (before !== undefined) return before;
-    const { status, stdout, stderr } = await box.run([...args, '--format', format]);
+    const { status, stdout, stderr } = await box.run(
+      [...args, '--no-color', '--format', format],
+      columns ? { columns } : {},
+    );
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(activeCharacters(stdout)).toEqual([]);
     printed.set(name, stdout);
@@ -236,7 +239,7 @@ describe('hostile text', () => {
 
   test('the table is at most 80 columns wide, with numbers under each other, and cuts no character in two', async () => {
     for (const args of [services, ['tenants'], ['dlq', 'list', '--each']]) {
-      const table = await inert(args, 'table');
+      const table = await inert(args, 'table', 80);
       const rows = table.split('\n').filter((line) => / {2,}\S/.test(line));
       expect(rows.length).toBeGreaterThan(RAW.length);
       expect(Math.max(...rows.map((line) => stringWidth(line)))).toBeLessThanOrEqual(80);
@@ -247,6 +250,10 @@ describe('hostile text', () => {
         );
       }
     }
+  });
+
+  test('where there is no terminal, the table cuts nothing', async () => {
+    for (const args of [services, ['tenants']]) expect(await inert(args, 'table')).not.toContain('…');
   });
 
   test.each([

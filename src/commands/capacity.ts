@@ -1,6 +1,6 @@
 import { usageError } from '../errors.ts';
 import { isoTime } from '../period.ts';
-import type { Report } from '../render/report.ts';
+import type { Cell, Column, Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
 import { type Capacity, capacity, HORIZONS } from '../reports/capacity.ts';
 import { GROWTH_WEEKS } from '../reports/growth.ts';
@@ -101,7 +101,11 @@ function report(found: Capacity, about: About): Report {
       { key: 'oldest', title: 'Oldest (UTC)', kind: 'text' },
       { key: 'newest', title: 'Newest (UTC)', kind: 'text' },
     ],
-    tableColumns: [TABLE, ...SIZES, ...FIGURES],
+    tableColumns: [
+      { ...TABLE, whole: true, shown: ({ table }) => String(table).replace(/^infrasage_/, '') },
+      ...SIZES,
+      ...FIGURES,
+    ],
     notes: notes(found, about),
   };
 }
@@ -113,10 +117,10 @@ const SIZES = [
 ] as const;
 const FIGURES = [
   { key: 'uncompressed_bytes', title: 'Before', kind: 'bytes' },
-  { key: 'ratio', title: 'Ratio', kind: 'number' },
-  { key: 'bytes_per_row', title: 'B/row', kind: 'number' },
+  { key: 'ratio', title: 'Ratio', kind: 'number', shown: ({ ratio }) => inHundredths(ratio) },
+  { key: 'bytes_per_row', title: 'B/row', kind: 'number', shown: (row) => inHundredths(row.bytes_per_row) },
   { key: 'parts', title: 'Parts', kind: 'count' },
-] as const;
+] as const satisfies readonly Column[];
 
 function notes(
   { tables, growth, disks, daysLeft, tenants, tenantCount, tenantBytes }: Capacity,
@@ -138,7 +142,7 @@ function notes(
           `Growth: ${formatBytes(bytesPerDay)} a day, ${formatCount(Math.round(eventsPerDay))} events a day, of the last ${plural(rounded(growth.days), 'day')}`,
           `Projected${term}: ${HORIZONS.map((days) => `${formatBytes(growth.sizeIn(days))} in ${days} days`).join(', ')}`,
         ]),
-    `${place}${lasts(daysLeft, limit)}`,
+    `${place}${lasts(daysLeft, { limit, taken: growth.bytes })}`,
     ...(tenants.length > 0
       ? ['', `Stored events by tenant, ${tenants.length} of ${formatCount(tenantCount)}:`]
       : []),
@@ -148,7 +152,17 @@ function notes(
   ];
 }
 
-function lasts(days: number | null, limit: bigint | null): string {
+/** No database is meant to be so small: the unit was forgotten. */
+const TINY = 1_000_000n;
+
+function lasts(
+  days: number | null,
+  { limit, taken }: { limit: bigint | null; taken: number | bigint },
+): string {
+  if (limit !== null && taken >= limit) {
+    const unit = limit < TINY ? `; with a unit: infrasage capacity --limit ${limit}GB` : '';
+    return `, passed already${unit}`;
+  }
   if (days === null) return '';
   if (days > 3650) return ', enough for more than ten years';
   return limit === null ? `, enough for ${plural(days, 'day')}` : `, reached in ${plural(days, 'day')}`;
@@ -156,6 +170,11 @@ function lasts(days: number | null, limit: bigint | null): string {
 
 function quotient(value: bigint, by: bigint): number | null {
   return by === 0n ? null : rounded(Number(value) / Number(by));
+}
+
+/** So that points stand under each other. */
+function inHundredths(value: Cell | undefined): string {
+  return typeof value === 'number' ? value.toFixed(2) : '-';
 }
 
 function rounded(value: number): number {

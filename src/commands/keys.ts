@@ -83,6 +83,6 @@ const COLUMNS = [
   { key: 'id', title: 'Id', kind: 'text', whole: true },
   { key: 'tenant_id', title: 'Tenant', kind: 'text' },
   { key: 'name', title: 'Name', kind: 'text' },
-  { key: 'created_at', title: 'Created', kind: 'text' },
-  { key: 'revoked_at', title: 'Revoked', kind: 'text' },
+  { key: 'created_at', title: 'Created', kind: 'text', whole: true },
+  { key: 'revoked_at', title: 'Revoked', kind: 'text', whole: true },
 ] as const;

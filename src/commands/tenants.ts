@@ -15,7 +15,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
         { key: 'events', title: 'Events', kind: 'count' },
         { key: 'bytes', title: 'Stored', kind: 'bytes' },
         { key: 'bytes_received', title: 'Received', kind: 'bytes' },
-        { key: 'last_hour', title: 'Last hour (UTC)', kind: 'text' },
+        { key: 'last_hour', title: 'Last hour (UTC)', kind: 'text', whole: true },
       ],
       ...(found.length === 0
         ? {

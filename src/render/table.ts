@@ -8,13 +8,18 @@ import type { Cell, Column, Report } from './report.ts';
 import { formatBytes, formatCount, printable } from './text.ts';
 import { column, folded, wrapped } from './width.ts';
 
-/** No cell of a table is squeezed below this many characters. */
+/** No column is squeezed below this, with the space after it, where its cells are broken over lines. */
 const NARROWEST = 8;
+/** The same where they are cut: the first 16 characters tell most names apart. */
+const NARROWEST_CUT = 18;
 
 /** Rows, and how they are laid out. */
 type Rows = Pick<Report, 'rows' | 'wrap' | 'records'>;
 
-/** The table for people, or its charts: numbers right-aligned, no wider than the terminal, coloured where asked for; of nothing, nothing. */
+/**
+ * The table for people, or its charts: numbers right-aligned, no wider than the terminal, coloured where asked for; of
+ * nothing, nothing. Where there is no terminal, nothing is cut.
+ */
 export function renderTable(
   report: Report,
   { width, color, unicode, terminal }: { width: number; color: boolean; unicode: boolean; terminal: boolean },
@@ -58,7 +63,7 @@ function rowLines(
   const cells = report.rows.map((row) =>
     columns.map((column) => cell(column.shown?.(row) ?? row[column.key] ?? null, column)),
   );
-  const widths = columnWidths(report, columns, cells, width);
+  const widths = columnWidths(report, columns, cells, { width, terminal });
   return widths
     ? tableLines(report, columns, cells, { widths, unicode, chalk })
     : recordLines(report, columns, cells, { width, terminal, cut: glyphs(unicode).cut, chalk });
@@ -143,37 +148,46 @@ function cell(value: Cell, { kind }: Column): string {
 
 /**
  * Natural widths, and where they do not fit, the widest text columns give way first, then titles of several words.
+ * What is no terminal has no edge: nothing is cut there, and no word broken.
  * @returns undefined where there is no room for a table
  */
 function columnWidths(
-  { records = false }: Rows,
+  { records = false, wrap = false }: Rows,
   columns: readonly Column[],
   cells: string[][],
-  width: number,
+  { width, terminal }: { width: number; terminal: boolean },
 ): number[] | undefined {
   const natural = naturalWidths(columns, cells, ({ title }) => stringWidth(title));
   if (totalOf(natural) <= width) return natural;
   if (records && columns.length > 1) return undefined;
-  const squeezed = squeeze(columns, natural, width);
+  if (!terminal && !wrap && !records) return natural;
+  const narrowest = wrap || records ? NARROWEST : NARROWEST_CUT;
+  const floors = columns.map((_, i) =>
+    terminal || records
+      ? narrowest
+      : cells.reduce((most, row) => Math.max(most, longestWord(row[i] ?? '') + 2), narrowest),
+  );
+  const squeezed = squeeze(columns, natural, { width, floors });
   if (totalOf(squeezed) <= width) return squeezed;
   const narrow = naturalWidths(columns, cells, ({ title, kind, whole = false }) =>
     kind === 'text' && !whole ? stringWidth(title) : longestWord(title),
   );
-  const last = squeeze(columns, narrow, width);
-  return totalOf(last) <= width ? last : undefined;
+  const last = squeeze(columns, narrow, { width, floors });
+  return totalOf(last) <= width || !terminal ? last : undefined;
 }
 
-function squeeze(columns: readonly Column[], natural: readonly number[], width: number): number[] {
+/** @param room.floors what each column is not squeezed below */
+function squeeze(
+  columns: readonly Column[],
+  natural: readonly number[],
+  { width, floors }: { width: number; floors: readonly number[] },
+): number[] {
   const widths = [...natural];
   while (totalOf(widths) > width) {
     let widest = -1;
     columns.forEach((column, i) => {
-      if (
-        column.kind === 'text' &&
-        !column.whole &&
-        (widths[i] ?? 0) > Math.max(NARROWEST, widths[widest] ?? 0)
-      )
-        widest = i;
+      if (column.kind !== 'text' || column.whole || (widths[i] ?? 0) <= (floors[i] ?? 0)) return;
+      if ((widths[i] ?? 0) > (widths[widest] ?? 0)) widest = i;
     });
     if (widest < 0) break;
     widths[widest] = (widths[widest] ?? 0) - 1;
@@ -192,8 +206,8 @@ function naturalWidths(
   });
 }
 
-function longestWord(title: string): number {
-  return Math.max(...title.split(' ').map((word) => stringWidth(word)));
+function longestWord(text: string): number {
+  return text.split(' ').reduce((most, word) => Math.max(most, stringWidth(word)), 0);
 }
 
 function totalOf(widths: readonly number[]): number {
