@@ -5,7 +5,7 @@ import type { GlobalFlags } from './config.ts';
 import { EXIT, type ExitStatus, InfrasageError, usageError } from './errors.ts';
 import { type Io, processIo, write } from './io.ts';
 import { buildProgram } from './program.ts';
-import { FORMATS, type Format, isOwnFormat, OWN_FORMATS } from './render/format.ts';
+import { ALL_FORMATS, FORMATS, type Format, isOwnFormat, OWN_FORMATS } from './render/format.ts';
 import { message } from './render/message.ts';
 import { printable } from './render/text.ts';
 
@@ -47,6 +47,7 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
       // commander hands over the arguments, then the options, then the command
       const args = received.slice(0, -2) as Arguments;
       const flags = program.opts<GlobalFlags>();
+      refuseUnknownFormat(flags.format, formats);
       // Loaded here, not above: help and version need none of it, and start in half the time.
       const { openContext } = await import('./open-context.ts');
       const context = await openContext(flags, io, {
@@ -63,6 +64,15 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
       }
     });
   };
+}
+
+/**
+ * Refuses what is a format of no command, and says which this one has.
+ * @throws InfrasageError (exit 2)
+ */
+function refuseUnknownFormat(given: string | undefined, formats: readonly Format[]): void {
+  if (given === undefined || (ALL_FORMATS as readonly string[]).includes(given)) return;
+  throw usageError(`--format or INFRASAGE_FORMAT must be one of ${[...FORMATS, ...formats].join(', ')}`);
 }
 
 /**

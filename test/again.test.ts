@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   appendFileSync,
   copyFileSync,
@@ -126,6 +128,27 @@ it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and go
   const verified = await box.run(['verify']);
   expect(verified.status).toBe(0);
   expect(await accounts(box.sql)).toMatchObject({ firehose: truth.accepted, letters: truth.rejected });
+});
+
+it('a second Ctrl-C ends it at once as Ctrl-C does, with a word', async () => {
+  const module = new URL('../dist/commands/interrupt.js', import.meta.url).href;
+  const script = `import { onInterrupt } from '${module}';
+    onInterrupt(async () => console.error('asked'));
+    setInterval(() => {}, 1000);
+    console.error('ready');`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script]);
+  let said = '';
+  const heard = (word: string) => until(() => said.includes(word));
+  child.stderr.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const closed = once(child, 'close');
+  await heard('ready');
+  child.kill('SIGINT');
+  await heard('asked');
+  child.kill('SIGINT');
+  expect(await closed).toEqual([null, 'SIGINT']);
+  expect(said).toMatch(/^infrasage: ended at once; /m);
 });
 
 it('ends fine where it is interrupted when all of the input is in', async () => {

@@ -94,7 +94,11 @@ describe('without a data directory', () => {
     ['sql SHOW TABLES', /put the statement in quotes: infrasage sql "SHOW TABLES"/],
     ['completion powershell', /there is no completion for powershell; use one of bash, zsh, fish/],
     ['usage --by color', /--by color is not a grouping; use one of event_type, /],
-    ['usage --format xml', /--format or INFRASAGE_FORMAT must be one of table, json, ndjson, csv, markdown/],
+    [
+      'usage --format xml',
+      /--format or INFRASAGE_FORMAT must be one of table, json, ndjson, csv, markdown$/m,
+    ],
+    ['costs --format xml', /must be one of table, json, ndjson, csv, markdown, focus-csv$/m],
     ['usage --json --format csv', /contradict/],
     ['services --limit 0', /--limit 0 is not a number of rows/],
     ['services --limit ten', /--limit ten is not a number of rows/],
@@ -110,7 +114,7 @@ describe('without a data directory', () => {
     ['ingest --flush-interval 0', /--flush-interval 0 is not/],
     ['ingest --default-type metrics', /--default-type must be one of metric, log, /],
     ['ingest - -', /standard input \(-\) can be read only once/],
-    ['alerts add 80 --email nobody', /--email must be an e-mail address/],
+    ['alerts add 80 --email nobody', /--email nobody is not an e-mail address/],
     ['alerts add 80 --webhook http://acme.example', /the webhook must be an https URL/],
     ['--database 1st usage', /--database .*must be letters, digits and underscores/],
   ])('a bad value: %s', async (line, words) => {

@@ -69,10 +69,10 @@ describe('a command line that is named as the next one', () => {
       expect(stdout).toContain(`  ${fix}\n`);
     }));
 
-  it('in a hint of a command that is about all tenants, without the one of this run', () => {
-    const hint = 'infrasage plans show, or infrasage billing reopen 2026-10';
-    expect(hintFor(hint, ['plans', 'billing'], { tenant: 'acme' })).toBe(
-      'infrasage --tenant acme plans show, or infrasage billing reopen 2026-10',
+  it('in a hint of a command that is about all tenants or none, without the one of this run', () => {
+    const hint = 'infrasage usage, infrasage plans apply FILE, or infrasage billing reopen 2026-10';
+    expect(hintFor(hint, ['usage', 'plans', 'billing'], { tenant: 'acme' })).toBe(
+      'infrasage --tenant acme usage, infrasage plans apply FILE, or infrasage billing reopen 2026-10',
     );
   });
 

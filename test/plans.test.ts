@@ -141,11 +141,20 @@ describe('a plan is refused with line and reason:', () => {
       '3: base_fee: must have no decimals in this currency',
     ],
     ['a negative minimum', `${HEAD}minimum: -5\n`, '3: minimum: must not be negative'],
-    ['an unknown key', `${HEAD}base_fee: 1\nchargs: []\n`, '4: chargs: there is no such key'],
+    [
+      'an unknown key',
+      `${HEAD}base_fee: 1\nchargs: []\n`,
+      '4: chargs: there is no such key; did you mean charges?',
+    ],
     [
       'an unknown key of a charge',
       charge('model: flat\nprice: 1\nprize: 1'),
-      '7: charges[0].prize: there is no such key',
+      '7: charges[0].prize: there is no such key; did you mean price?',
+    ],
+    [
+      'an unknown key of a tier, for one that must be there',
+      charge('model: graduated\ntiers:\n  - prize: 0.30'),
+      '7: charges[0].tiers[0].prize: there is no such key; did you mean price?',
     ],
     ['a key called __proto__', `${HEAD}__proto__: 1\n`, '3: __proto__: there is no such key'],
     ['a merge', `${HEAD}<<: {base_fee: 1}\n`, '3: "<<": there is no such key'],

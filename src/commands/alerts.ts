@@ -32,7 +32,7 @@ function channel(place: z.ZodType<string>) {
 }
 
 const optionsSchema = z.object({
-  email: channel(z.email({ error: '--email must be an e-mail address' })),
+  email: channel(z.email({ error: ({ input }) => `--email ${String(input)} is not an e-mail address` })),
   slack: z.boolean().optional(),
   webhook: channel(z.string()),
   silentFor: z.string().optional(),

@@ -1,7 +1,7 @@
 import type { TenantAdjustment } from '../billing/adjustments.ts';
 import { amountText } from '../plans/money.ts';
 import type { Row } from '../render/report.ts';
-import { formatBytes, formatCount, printable } from '../render/text.ts';
+import { formatBytes, formatCount, plural, printable } from '../render/text.ts';
 
 /** Adjustments that are written out; of more, the number is given. */
 const MOST_NAMED = 10;
@@ -29,7 +29,7 @@ function words({ tenant, month, quantities, plan, amount }: TenantAdjustment): s
   const stored = quantities.reduce((total, one) => total + one.bytesIngested, 0n);
   const money =
     plan && amount ? `, ${sign(amount.s > 0)}${amountText(amount, plan.currency)} ${plan.currency}` : '';
-  return `Changed of ${month} since it was billed, ${printable(tenant)}: ${sign(events >= 0n)}${formatCount(events)} events, ${sign(stored >= 0n)}${formatBytes(stored)} stored${money}`;
+  return `Changed of ${month} since it was billed, ${printable(tenant)}: ${sign(events >= 0n)}${plural(events, 'event')}, ${sign(stored >= 0n)}${formatBytes(stored)} stored${money}`;
 }
 
 /** A minus is written with the number. */

@@ -191,7 +191,7 @@ function summaryReport(
   const { lines, accepted, rejected, skipped, bytes_received, bytes_ingested, errors, elapsed_ms } = summary;
   const lateEvents = Object.values(late).reduce((sum, events) => sum + events, 0n);
   const seconds = elapsed_ms / 1000;
-  const rate = seconds > 0 ? `, ${formatCount(Math.round(Number(lines) / seconds))} lines/s` : '';
+  const rate = seconds > 0 ? `, ${plural(Math.round(Number(lines) / seconds), 'line')}/s` : '';
   const notes = [
     `${plural(lines, 'line')} = ${formatCount(accepted)} accepted + ${formatCount(rejected)} rejected + ${formatCount(skipped)} skipped`,
     dryRun

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { rmSync, writeSync } from 'node:fs';
 
 /**
  * Ctrl-C and SIGTERM for a command that can end cleanly: the first asks it to,
@@ -6,9 +6,8 @@ import { rmSync } from 'node:fs';
  */
 export function onInterrupt(tell: () => Promise<void>): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
-  const handler = () => {
-    // Not exit(): it would take the engine down with work under way.
-    if (controller.signal.aborted) process.kill(process.pid, 'SIGKILL');
+  const handler = (signal: NodeJS.Signals) => {
+    if (controller.signal.aborted) endBy(signal);
     void tell();
     controller.abort();
   };
@@ -21,6 +20,20 @@ export function onInterrupt(tell: () => Promise<void>): { signal: AbortSignal; d
       process.off('SIGTERM', handler);
     },
   };
+}
+
+/**
+ * Ends the process as the signal would without a handler: whoever started it is told so (130 of Ctrl-C). Not by exit(),
+ * which would take the engine down with work under way.
+ */
+function endBy(signal: NodeJS.Signals): void {
+  try {
+    writeSync(2, 'infrasage: ended at once; the next command that writes settles what was under way\n');
+  } catch {
+    // The terminal is gone.
+  }
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }
 
 /** Sees to it that a file is gone where Ctrl-C or SIGTERM ends the process, as they do without this, until keep(). */

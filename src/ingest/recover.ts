@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { plural } from '../render/text.ts';
 import type { Store } from '../store/store.ts';
 import { beginAgain, completeBatch, isRolledUp, remove } from './again.ts';
 import { type Claim, type Place, placeId, tryClaim } from './claim.ts';
@@ -94,11 +95,13 @@ export async function settlePlace(
 /** What recovery did, in one line; empty where there was nothing to do. */
 export function recoveryWords({ committed, aborted, redone, setAside, elsewhere, lines }: Recovery): string {
   const parts = [
-    ...(committed > 0 ? [`${committed} found whole and committed (${lines.committed} lines)`] : []),
-    ...(redone > 0 ? [`${redone} ingested again from the spool (${lines.redone} lines)`] : []),
+    ...(committed > 0 ? [`${committed} found whole and committed (${plural(lines.committed, 'line')})`] : []),
+    ...(redone > 0 ? [`${redone} ingested again from the spool (${plural(lines.redone, 'line')})`] : []),
     ...setAside.map((path) => `one that was never whole is set aside in ${path}`),
     ...elsewhere.map((where) => `one is left to be recovered where its lines are: on ${where}`),
-    ...(aborted > 0 ? [`${aborted} removed (${lines.aborted} lines; run the same command again)`] : []),
+    ...(aborted > 0
+      ? [`${aborted} removed (${plural(lines.aborted, 'line')}; run the same command again)`]
+      : []),
   ];
   return parts.length === 0 ? '' : `recovered the batches of an interrupted run: ${parts.join(', ')}`;
 }

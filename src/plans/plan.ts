@@ -1,3 +1,4 @@
+import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
@@ -109,16 +110,29 @@ export async function parsePlan(yaml: string, name: string): Promise<Plan> {
   if (!parsed.success) {
     const issues = parsed.error.issues.map((issue) => {
       const [unknown] = issue.code === 'unrecognized_keys' ? issue.keys : [];
-      if (unknown !== undefined) return { path: [...issue.path, unknown], reason: 'there is no such key' };
+      if (unknown !== undefined)
+        return { path: [...issue.path, unknown], reason: noSuchKey(issue.path, unknown) };
       const missing = issue.code === 'invalid_type' && valueAt(value, issue.path) === undefined;
       return { path: issue.path, reason: missing ? 'must be given' : issue.message };
     });
     issues.sort((a, b) => lineOf(a.path) - lineOf(b.path));
-    const [first] = issues;
+    // A mistyped key is why another one is missing.
+    const first = issues.find(({ reason }) => reason.startsWith(NO_SUCH_KEY)) ?? issues[0];
     if (first) refuse(first.path, first.reason);
     throw parsed.error;
   }
   return planOf(parsed.data, refuse);
+}
+
+const NO_SUCH_KEY = 'there is no such key';
+
+/** That a key is unknown where it stands, and which one may have been meant. */
+function noSuchKey(path: Path, key: string): string {
+  const { shape } = path.includes('tiers') ? tier : path.includes('charges') ? charge : plan;
+  const near = closest(key, Object.keys(shape));
+  return distance(key, near) <= Math.ceil(key.length / 4)
+    ? `${NO_SUCH_KEY}; did you mean ${near}?`
+    : NO_SUCH_KEY;
 }
 
 function planOf(given: z.infer<typeof plan>, refuse: Refuse): Plan {

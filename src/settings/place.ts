@@ -12,8 +12,8 @@ export function commandLine(words: string, place: Place): string {
   return ['infrasage', words, ...flagsOf(place, words)].join(' ');
 }
 
-/** What is done for all tenants at once, and refuses to be given one. */
-const OF_ALL_TENANTS = /^billing (close|reopen|history)\b/;
+/** What is done for all tenants at once, or is about none: some of it refuses to be given one. */
+const OF_ALL_TENANTS = /^(billing (close|reopen|history)|plans (apply|list|show)|dlq show)\b/;
 
 /** The same of words that have command lines among them. A flag that they speak of themselves is left to them. */
 export function hintFor(hint: string, commands: readonly string[], place: Place): string {
