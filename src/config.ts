@@ -189,9 +189,10 @@ const TOKEN_SOURCES: Record<keyof z.infer<typeof tokenOptions>, string> = {
 
 /**
  * The settings of tokens, from the environment. No message holds a secret.
+ * @param use what they are for: with a shared secret alone, tokens can be made too
  * @throws InfrasageError (exit 2) where none or more than one kind of key is set, or a value is wrong
  */
-export function readTokenSettings(env: Io['env']): TokenSettings {
+export function readTokenSettings(env: Io['env'], use: 'verify' | 'sign' = 'verify'): TokenSettings {
   const given = Object.entries(TOKEN_SOURCES).map(([name, variable]) => [name, env[variable] || undefined]);
   const { secret, jwksUrl, publicKeyFile, audience, issuer } = parseSettings(
     tokenOptions,
@@ -205,6 +206,12 @@ export function readTokenSettings(env: Io['env']): TokenSettings {
   ];
   const [key, second] = keys;
   const names = 'INFRASAGE_JWT_SECRET, INFRASAGE_JWKS_URL or INFRASAGE_JWT_PUBLIC_KEY_FILE';
+  if (!key && use === 'sign') {
+    throw usageError(
+      'there is nothing to sign a token with: set INFRASAGE_JWT_SECRET to the secret that infrasage serve was started with',
+      'run this in the terminal of serve, or keep the secret in .env (chmod 600), which both read in this folder',
+    );
+  }
   if (!key) {
     throw usageError(
       `there is nothing to verify tokens with: set ${names}`,

@@ -14,6 +14,11 @@ interface Import {
   typeOnly: boolean;
 }
 
+/** What package.json and its lock have of each package. */
+const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+  packages: Record<string, { dev?: boolean; engines?: { node?: string } }>;
+};
+
 const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
   .map((name) => `src/${name.replaceAll('\\', '/')}`);
@@ -188,4 +193,14 @@ describe('imports', () => {
     const own = (path: string) => readFileSync(join(ROOT, path), 'utf8').replace(/infrasage sql .*$/gm, '');
     expect(commands.filter((path) => sql.test(own(path)))).toEqual([]);
   });
+});
+
+test('no package that is installed with it wants a later Node than it does itself', () => {
+  const least = (node = '') => Number(/^>= ?(\d+)/.exec(node)?.[1] ?? 0);
+  const own = least(lock.packages['']?.engines?.node);
+  expect(own).toBeGreaterThan(0);
+  const later = Object.entries(lock.packages).filter(
+    ([, { dev, engines }]) => !dev && least(engines?.node) > own,
+  );
+  expect(later.map(([name]) => name)).toEqual([]);
 });

@@ -348,6 +348,28 @@ it('works on a ClickHouse server too', async () => {
   });
 });
 
+it('ends with 3 at once where the process whose data directory it shares has ended, though no line comes', async () => {
+  const [a, b] = [box.file('a.log', lines(event())), box.file('b.log', lines(event({ service_id: 'b' })))];
+  for (const [signal, count] of [
+    ['SIGTERM', 2],
+    ['SIGKILL', 4],
+  ] as const) {
+    const host = box.start([...FOLLOW, '--no-alerts', a]);
+    await untilStored(count - 1);
+    const guest = box.start([...FOLLOW, b]);
+    await untilStored(count);
+    host.child.kill(signal);
+    const { status, stderr } = await guest.done;
+    expect(status).toBe(3);
+    expect(stderr).toMatch(
+      /the infrasage process that has the data directory open has stopped; \d lines are ingested and safe/,
+    );
+    expect(stderr).not.toContain('tried again');
+    await host.done;
+    for (const path of [a, b]) appendFileSync(path, lines(event({ service_id: `${signal} ${path}` })));
+  }
+});
+
 it('keeps parts and memory bounded, and evaluates the alerts', async () => {
   await box.json(['quota', 'set', '100', '--tenant', 'acme-corp']);
   await box.json(['alerts', 'add', '50']);

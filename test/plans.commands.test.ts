@@ -97,6 +97,26 @@ describe('plans', () => {
       );
     }));
 
+  test('that are assigned to nobody bill nobody, which plans apply and billing say', () =>
+    withStore(async (box) => {
+      const { run, apply } = at(box);
+      const bill = async (...args: string[]) => (await run('billing', '--month', ...args)).stderr;
+      const path = box.file('plan.yaml', yaml('1.00'));
+      expect(await bill()).toBe('');
+      const toAssign = 'It is assigned to nobody: infrasage plans assign standard [--tenant ID]\n';
+      expect((await run('plans', 'apply', path)).stdout).toContain(toAssign);
+      expect(await bill()).toBe(
+        'no price plan is assigned in 2026-11, so there is no invoice: infrasage plans assign standard [--tenant ID]\n',
+      );
+      expect(await bill('--plan', path)).toBe('');
+      expect(await bill('2026-10')).toContain('no price plan is assigned in 2026-10');
+      await apply(yaml('9.00', 'special'));
+      await run('plans', 'assign', 'standard', '--tenant', 'acme-corp');
+      box.file('plan.yaml', yaml('2.00'));
+      expect((await run('plans', 'apply', path)).stdout).not.toContain('assigned to nobody');
+      expect(await bill('--tenant', 'globex')).not.toContain('no price plan');
+    }));
+
   test('that are not there, or not yet, are not assigned', () =>
     withStore(async (box) => {
       const { run, apply } = at(box);

@@ -214,7 +214,11 @@ describe('without a data directory', () => {
     ['token create --role root --tenant t', ENV, /--role root is not a role; use one of viewer, /],
     ['token create --role admin', ENV, /a token needs a tenant; give --tenant ID/],
     ['token create --role admin --tenant t --expires soon', ENV, /--expires soon is not a time span/],
-    ['token create --role admin --tenant t', {}, /nothing to verify tokens with/],
+    [
+      'token create --role admin --tenant t',
+      {},
+      /nothing to sign a token with: set INFRASAGE_JWT_SECRET to the secret that infrasage serve was started with; (?!.*(openssl|JWKS))/,
+    ],
     [
       'token create --role admin --tenant t',
       { INFRASAGE_JWKS_URL: 'https://login.example/keys' },
@@ -245,8 +249,13 @@ test('keys are made, listed and revoked; the key itself is shown once and not st
     ]);
     expect(made).toMatchObject({ tenant_id: 'acme-corp', name: 'edge', revoked_at: null });
     expect(made.key).toMatch(/^isage_[\w-]{43}$/);
-    const { stdout } = await box.run(['keys', 'create', '--tenant', 'globex']);
+    const tenant = `globex-${'x'.repeat(90)}`;
+    const { stdout, stderr } = await box.run(['keys', 'create', '--tenant', tenant]);
     expect(stdout).toMatch(/isage_[\w-]{43}/);
+    // Also in a pipe, which has no width, it is whole.
+    expect(stdout).toContain(tenant);
+    expect(stdout).not.toContain('Keep');
+    expect(stderr).toContain('Keep the key now: it is not shown again.');
     const { keys } = await box.json<{ keys: Record<string, string>[] }>(['keys', 'list']);
     expect(keys).toHaveLength(2);
     expect(JSON.stringify(keys)).not.toMatch(/isage_|hash/);

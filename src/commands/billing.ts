@@ -20,6 +20,7 @@ import { chartMeasure, chartOption, limitsChart, monthChart, typesChart } from '
 import { type CommandModule, examples, refuseExcess } from './command.ts';
 import { alertLines } from './limits.ts';
 import { readPlanFile } from './plan-file.ts';
+import { sayIfUnassigned } from './unassigned-plan.ts';
 import { sayIfUnknown } from './unknown-tenant.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
@@ -74,6 +75,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       const its = await bill(store, { tenantId, month, now, asOf, plan: tried?.plan });
       const { found } = its;
       await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
+      if (!tried) await sayIfUnassigned(context, store, its);
       if (page) return writePage(context, page, { its, now });
       const report = billingReport(its, now);
       if (measure) Object.assign(report, await billingCharts(store, report, { its, now, measure }));

@@ -31,7 +31,9 @@ export async function followInputs(
         stop: ended.signal,
         onFired: (fired) => firedLines({ fired }).forEach(say),
         onSent: (sent) => waitingLines(sent).forEach(say),
-        onError: (error) => say(`the alerts could not be evaluated (${wordsOf(error)}); it is tried again`),
+        onError: (error) =>
+          store.lost?.aborted ||
+          say(`the alerts could not be evaluated (${wordsOf(error)}); it is tried again`),
       })
     : undefined;
   say(`following ${names.map((name) => (name === '-' ? 'standard input' : name)).join(', ')}; Ctrl-C stops`);

@@ -29,7 +29,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     );
     const { id, tenant_id } = keyJson(kept);
     const shown = { id, tenant_id, name, key };
-    return context.print({
+    await context.print({
       data: { ...keyJson(kept), key },
       rows: [shown],
       columns: [
@@ -38,8 +38,10 @@ export const configure: CommandModule['configure'] = (command, act) => {
         { key: 'name', title: 'Name', kind: 'text' },
         { key: 'key', title: 'Key', kind: 'text', whole: true },
       ],
-      notes: ['Keep the key now: it is not shown again. It goes into the header X-API-Key.'],
+      records: true,
     });
+    await context.say('Keep the key now: it is not shown again. It goes into the header X-API-Key.');
+    return EXIT.ok;
   });
   const list = command
     .command('list')

@@ -15,6 +15,7 @@ import {
 import type { Store } from '../store/store.ts';
 import { type CommandModule, examples } from './command.ts';
 import { readPlanFile } from './plan-file.ts';
+import { unassignedWords } from './unassigned-plan.ts';
 
 const FROM = ['--from <YYYY-MM>', 'the first month that it is for; default the current one'] as const;
 
@@ -41,6 +42,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       ...{ plan, text, month, closed: closedMonths(store), now: context.now },
     });
     const { name, version: number, effectiveFrom } = version;
+    const unassigned = unassignedWords(await readCatalog(store), name, month.name);
     return context.print({
       data: { ...versionJson(version), changed },
       rows: [versionRow(version)],
@@ -49,6 +51,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
         changed
           ? `${name} is in force from ${effectiveFrom} on, as version ${number}.`
           : `Nothing to do: ${month.name} has this text already, as version ${number}.`,
+        ...(unassigned === undefined ? [] : [unassigned]),
       ],
     });
   });

@@ -22,7 +22,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     if (!role) throw usageError(`--role ${options.role} is not a role`, `use one of ${ROLES.join(', ')}`);
     if (config.tenant === undefined) throw usageError('a token needs a tenant', 'give --tenant ID');
     const token = await createToken(
-      readTokenSettings(io.env),
+      readTokenSettings(io.env, 'sign'),
       { tenantId: config.tenant, role, seconds: Math.round(parseSpan(options.expires, '--expires') / 1000) },
       { now, newId: randomUUID },
     );

@@ -32,7 +32,7 @@ export function claims(token) {
 export const pasted = (text) =>
   text.replace(/^\s*(authorization:)?\s*(bearer\s)?/i, '').replaceAll(/["'\s]/g, '');
 
-const MAKE = 'Make one with: infrasage token create --role viewer --tenant TENANT';
+const MAKE = 'Make one, with the secret of the server: infrasage token create --role viewer --tenant TENANT';
 
 /**
  * Why a token cannot be used, before anyone is asked.

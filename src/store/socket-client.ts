@@ -79,6 +79,7 @@ class SocketStore implements Store {
   readonly spoolDir: string;
   readonly manyHosts = false;
   readonly retries = NO_RETRIES;
+  readonly #lost = new AbortController();
   readonly #agent: SocketAgent;
   readonly #session: IncomingMessage;
   readonly #id: string;
@@ -96,8 +97,14 @@ class SocketStore implements Store {
     this.#agent = agent;
     this.#session = session;
     this.#id = words.session;
-    // Its end shows in the calls.
-    session.on('error', () => {}).on('data', () => void this.#ask('/alive', {}).catch(() => {}));
+    session
+      .on('error', () => {})
+      .on('data', () => void this.#ask('/alive', {}).catch(() => {}))
+      .on('close', () => this.#lost.abort(new Lost(undefined)));
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
   }
 
   async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {
@@ -165,7 +172,7 @@ class SocketStore implements Store {
   }
 
   async close(): Promise<void> {
-    this.#session.destroy();
+    this.#session.removeAllListeners('close').destroy();
     this.#agent.destroy();
   }
 

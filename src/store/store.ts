@@ -139,6 +139,11 @@ export interface Store {
   readonly manyHosts: boolean;
   /** How a batch whose writing was interrupted is settled and written again. */
   readonly retries: Retries;
+  /**
+   * Aborted, with what every call fails with from then on, once the process that this store goes through has ended;
+   * undefined where it goes through none.
+   */
+  readonly lost?: AbortSignal;
   /** Runs a SELECT; every row is parsed by the schema. 64-bit integers arrive as strings. */
   query<T>(sql: string, row: z.ZodType<T>, params?: Params): Promise<T[]>;
   /**

@@ -50,6 +50,11 @@ export async function follow(
     failure ??= { error };
     halt.abort();
   };
+  // Nothing else would tell, as long as no line comes.
+  const { lost } = deps.store;
+  const onLost = () => fail(lost?.reason);
+  lost?.addEventListener('abort', onLost);
+  if (lost?.aborted) onLost();
   const batchBytes = Math.max(Math.floor(MOST_BYTES / inputs.length), options.maxLine + 2);
   const run = new Runs(
     { ...options, batchBytes: Math.min(options.batchBytes, batchBytes) },
@@ -81,6 +86,7 @@ export async function follow(
     following,
     ...streams.map((source) => run.ingest({ ...source, live: 'silent' }).catch(fail)),
   ]);
+  lost?.removeEventListener('abort', onLost);
   const summary = run.summary();
   if (!failure) return summary;
   const { error } = failure;
