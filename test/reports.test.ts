@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { named } from './helpers/cases.ts';
 import { type Sandbox, sandbox, withStore } from './helpers/cli.ts';
@@ -701,6 +702,19 @@ async function setBack(box: Sandbox, date: string): Promise<void> {
     await set('infrasage_alert_thresholds', ['created_at', 'changed_at']);
   });
 }
+
+test('where something is set for a tenant that has never sent events, that is said, and it is done', () =>
+  withStore(async (box) => {
+    await box.run(['ingest'], { stdin: lines(event({ tenant_id: 'acme-corp' })) });
+    await box.run(['plans', 'apply', fileURLToPath(new URL('../examples/plan.yaml', import.meta.url))]);
+    for (const line of ['quota set 100', 'alerts add 70', 'keys create', 'plans assign standard']) {
+      const { status, stderr } = await box.run([...line.split(' '), '--tenant', 'acme-crop']);
+      expect(status, line).toBe(0);
+      expect(stderr, line).toContain('acme-crop has never sent events; did you mean acme-corp?\n');
+    }
+    await box.run(['quota', 'unset', '--tenant', 'acme-crop']);
+    expect((await box.run(['usage', '--tenant', 'acme-crop'])).stdout).not.toContain('quota set');
+  }));
 
 test('numbers beyond 2^53 are exact in every format', () =>
   withStore(async (box) => {

@@ -25,6 +25,7 @@ import * as looking from './alerts-history.ts';
 import * as settling from './alerts-undelivered.ts';
 import { parsePercent } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
+import { sayIfUnknown } from './unknown-tenant.ts';
 
 /** A place that is given, or false with --no-…: null; undefined where nothing is said of it. */
 function channel(place: z.ZodType<string>) {
@@ -81,6 +82,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       { ...kind, tenantId, email, slack, webhook },
       { now: context.now, newId: () => randomBytes(6).toString('hex') },
     );
+    await sayIfUnknown(context, { store, tenantId });
     const all = await listAlerts(store, null);
     return context.print({
       data: alertJson(alert),

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createKey, keyJson, listKeys, revokeKey } from '../access/keys.ts';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { type CommandModule, examples } from './command.ts';
+import { sayIfUnknown } from './unknown-tenant.ts';
 
 /** Longest name of a key, characters. */
 const LONGEST_NAME = 128;
@@ -27,6 +28,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       { tenantId: config.tenant, name },
       { now, random: randomBytes },
     );
+    await sayIfUnknown(context, { store, tenantId: config.tenant });
     const { id, tenant_id } = keyJson(kept);
     const shown = { id, tenant_id, name, key };
     await context.print({

@@ -16,6 +16,7 @@ import type { Store } from '../store/store.ts';
 import { type CommandModule, examples } from './command.ts';
 import { readPlanFile } from './plan-file.ts';
 import { unassignedWords } from './unassigned-plan.ts';
+import { sayIfUnknown } from './unknown-tenant.ts';
 
 const FROM = ['--from <YYYY-MM>', 'the first month that it is for; default the current one'] as const;
 
@@ -129,6 +130,7 @@ async function setPlan(context: Context, from: string | undefined, plan: string 
   const { assignment, changed } = await assignPlan(store, {
     ...{ tenantId, plan, month, closed: closedMonths(store), now: context.now },
   });
+  await sayIfUnknown(context, { store, tenantId });
   const json = { ...assignmentJson(assignment), changed };
   const { assigned_at: _, changed: __, ...row } = json;
   return context.print({

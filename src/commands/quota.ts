@@ -4,6 +4,7 @@ import { isoTime } from '../period.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { parseBytes, parseEvents } from './amounts.ts';
 import { type CommandModule, examples } from './command.ts';
+import { sayIfUnknown } from './unknown-tenant.ts';
 
 export const configure: CommandModule['configure'] = (command, act) => {
   examples(command, [
@@ -28,7 +29,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       ...(events === undefined ? {} : { events: parseEvents(events) }),
       ...(bytes === undefined ? {} : { bytes: parseBytes(bytes) }),
     };
-    const quota = await setQuota(await context.storeToWrite(), tenantId, given, context.now);
+    const store = await context.storeToWrite();
+    const quota = await setQuota(store, tenantId, given, context.now);
+    await sayIfUnknown(context, { store, tenantId });
     return context.print({
       data: quotaJson(tenantId, quota),
       rows: [quotaJson(tenantId, quota)],

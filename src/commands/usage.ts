@@ -50,8 +50,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const found = await usage(store, { tenantId, period, groupBy, asOf });
     const report = usageReport(found);
     if (measure) report.charts = await usageCharts(store, found, measure);
-    await sayIfUnknown(context, { store, tenantId, events: found.totalEvents });
-    if (asOf) return context.print(report);
+    const isUnknown = await sayIfUnknown(context, { store, tenantId, events: found.totalEvents });
+    // What would be set for a mistyped name is nothing to be proposed.
+    if (asOf || isUnknown) return context.print(report);
     const limits = await currentLimits(store, { tenantId, now: context.now });
     return context.print({
       ...report,
