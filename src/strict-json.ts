@@ -13,7 +13,16 @@ const MAX_INTEGER = 2n ** 64n - 1n;
  */
 export type JsonReading =
   | { valid: true; value: unknown; members: ReadonlyMap<string, unknown>; repeated: readonly string[] }
-  | { valid: false; reason: string; near: string };
+  | Invalid;
+
+interface Invalid {
+  valid: false;
+  reason: string;
+  /** The byte at which it is not, from 1. */
+  byte: number;
+  /** What stands there: a word, a string or a sign. */
+  found: string;
+}
 
 /** Ends a visit at the first thing the engine does not take. */
 class Refusal extends Error {
@@ -38,23 +47,29 @@ export function readJson(line: Uint8Array): JsonReading {
     // Takes one byte order mark away, as the engine does.
     text = new TextDecoder('utf-8', { fatal: true }).decode(line);
   } catch {
-    const lossy = new TextDecoder('utf-8').decode(line);
-    return { valid: false, reason: 'it is not UTF-8', near: around(lossy, lossy.indexOf('\ufffd')) };
+    const at = firstNotUtf8(line);
+    const found = `0x${(line[at] ?? 0).toString(16).padStart(2, '0')}`;
+    return { valid: false, reason: 'it is not UTF-8', byte: at + 1, found };
   }
 
+  const invalid = (reason: string, offset: number): Invalid => {
+    const before = line.length - Buffer.byteLength(text) + Buffer.byteLength(text.slice(0, offset));
+    return { valid: false, reason, byte: before + 1, found: standingAt(text, offset) };
+  };
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     const error = tryVisit(text);
-    const where = error === undefined ? '' : `${error.message} at character ${error.offset + 1}`;
-    return { valid: false, reason: where || 'it cannot be parsed', near: around(text, error?.offset ?? 0) };
+    if (error === undefined) return invalid('it cannot be parsed', 0);
+    const reason = isAfterLastComma(text, error.offset) ? 'a comma before the bracket' : error.message;
+    return invalid(`${reason} at character ${error.offset + 1}`, error.offset);
   }
 
   const repeated = new Set<string>();
   const refusal = tryVisit(text, repeated);
   if (refusal !== undefined) {
-    return { valid: false, reason: refusal.message, near: around(text, refusal.offset) };
+    return invalid(refusal.message, refusal.offset);
   }
   return { valid: true, value, members: membersOf(text, value, repeated.size > 0), repeated: [...repeated] };
 }
@@ -156,7 +171,20 @@ function words(name: string): string {
   return name.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toLowerCase();
 }
 
-/** Some 60 characters of the text about an offset. */
-function around(text: string, offset: number): string {
-  return text.slice(Math.max(0, offset - 20), offset + 40);
+/** Whether what stands at an offset closes an object or array after a comma. */
+function isAfterLastComma(text: string, offset: number): boolean {
+  return /^[}\]]/.test(text.slice(offset, offset + 1)) && text.slice(0, offset).trimEnd().endsWith(',');
+}
+
+/** What stands at an offset, as far as 60 characters. */
+function standingAt(text: string, offset: number): string {
+  const rest = text.slice(offset, offset + 60);
+  const [word = 'the end of the line'] = /^(?:[\w.+-]+|"(?:[^"\\]|\\.)*"?|.)/su.exec(rest) ?? [];
+  return word;
+}
+
+/** The offset of the first byte that no UTF-8 text has there. */
+function firstNotUtf8(line: Uint8Array): number {
+  const again = Buffer.from(new TextDecoder('utf-8', { ignoreBOM: true }).decode(line));
+  return line.findIndex((byte, i) => byte !== again[i]);
 }

@@ -258,6 +258,8 @@ describe('alerts and quotas', () => {
     ]) {
       expect((await send('PUT', 'quota', body)).statusCode).toBe(400);
     }
+    const text = (await send('PUT', 'quota', '{"monthly_events":"100"}')).json();
+    expect(text).toMatchObject({ status: 400, errors: [{ message: 'must be a whole number' }] });
     expect(await quota()).toBe(both);
     expect((await send('DELETE', 'quota')).json()).toMatchObject({ monthly_events: null });
   });

@@ -39,6 +39,9 @@ describe('settings', () => {
       for (const command of ['ingest < events.ndjson', 'usage --since 24h', 'billing --month']) {
         expect(stdout).toContain(`\n$ infrasage ${command}\n`);
       }
+      // Hints name no place that is gone by now.
+      expect(stdout).toMatch(/: infrasage dlq list$/m);
+      expect(stdout).not.toMatch(/infrasage-demo-|--database/);
       expect(readdirSync(box.tmp)).toEqual([]);
       expect(readdirSync(box.folder)).toEqual(['tmp']);
     }));

@@ -431,8 +431,23 @@ describe('a violation', () => {
     });
     expect(first('{"a":1,"b" 2}')).toMatchObject({
       message: 'the line is not valid JSON: colon expected at character 12',
-      found: '{"a":1,"b" 2}',
+      path: 'byte 12',
+      found: '2',
     });
+    const reason = (line: string | Buffer) => {
+      const { path, found, message } = first(line) ?? {};
+      return [path, found, message?.replace('the line is not valid JSON: ', '')];
+    };
+    expect(reason('{"é":"x","value":NaN}')).toEqual(['byte 19', 'NaN', 'invalid symbol at character 18']);
+    expect(reason('{"a":[1, 2,]}')).toEqual(['byte 12', ']', 'a comma before the bracket at character 12']);
+    expect(reason('{"a":1')).toEqual(['byte 7', 'the end of the line', expect.stringContaining('expected')]);
+    expect(reason('{"a":"\\ud83d"}')).toEqual([
+      'byte 6',
+      '"\\ud83d"',
+      'a string escapes half of a surrogate pair',
+    ]);
+    expect(reason(bytes('\ufeff{"\ufffd":"', [0xe9], '"}'))).toEqual(['byte 12', '0xe9', 'it is not UTF-8']);
+    expect(reason('\ufeff{"a":tru}')?.[0]).toBe('byte 9');
     expect(first('{"a":18446744073709551616}')).toMatchObject({
       message: 'the line is not valid JSON: an integer does not fit in 64 bits',
     });

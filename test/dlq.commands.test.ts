@@ -122,7 +122,12 @@ describe('the workbench', () => {
     expect(all.stdout).toBe('');
     expect(readFileSync(path).includes(Buffer.concat([BROKEN, Buffer.from('\n')]))).toBe(true);
     expect(readFileSync(path).includes(LONG)).toBe(true);
-    expect(await box.run(['dlq', 'export', '--to', path])).toMatchObject({ status: 2 });
+    const refused = await box.run(['dlq', 'export', '--to', path]);
+    expect(refused).toMatchObject({ status: 2 });
+    expect(refused.stderr).toContain('all.ndjson is there already; --force replaces it');
+    const written = readFileSync(path);
+    expect(await box.run(['dlq', 'export', '--to', path, '--force'])).toMatchObject({ status: 0 });
+    expect(readFileSync(path).equals(written)).toBe(true);
     const again = ['ingest', '--dry-run', '--max-line', '20000', path];
     expect(await box.json(again)).toMatchObject({ accepted: 0, rejected: 9 });
   });

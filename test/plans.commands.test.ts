@@ -155,7 +155,10 @@ describe('plans', () => {
       expect(await refused('escape.yaml', `${yaml('1')}# \x1b[31mred\n`)).toContain(
         'escape.yaml:4: there is a control character',
       );
-      expect((await run('plans', 'apply', 'nowhere.yaml')).stderr).toContain('there is no file nowhere.yaml');
+      // As of a file that ingest does not find.
+      const missing = await run('plans', 'apply', 'nowhere.yaml');
+      expect(missing.status).toBe(3);
+      expect(missing.stderr).toContain('there is no file nowhere.yaml; check the name');
       expect((await run('plans', 'apply', box.folder)).stderr).toContain('is a directory');
       expect((await run('plans', 'list')).stdout).toContain('There is no plan');
     }));

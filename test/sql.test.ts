@@ -155,6 +155,9 @@ function asksReadOnly(
     const { stdout } = await run('DESCRIBE infrasage_raw_firehose');
     const { rows } = await json('DESCRIBE infrasage_raw_firehose');
     expect(stdout).toMatch(/^Row 1\nname +\w+\ntype +\S/);
+    // Columns without anything are named once.
+    expect(stdout).not.toMatch(/^ttl_expression *$/m);
+    expect(stdout).toMatch(/^Empty in every row: .*\bttl_expression\b/m);
     for (const { name, type } of rows) expect(stdout).toContain(`${name}\ntype                ${type}\n`);
     expect(stdout).toMatch(/\n\nRow 2\n/);
     expect(stdout).not.toContain('…');

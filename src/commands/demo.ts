@@ -56,18 +56,18 @@ async function tour(context: Context, example: string): Promise<ExitStatus> {
       const captured = isJson ? new PassThrough() : undefined;
       // Read as it is written: it holds only so much.
       const printed = captured && text(captured);
-      const status = await context.runCommand(
-        [
-          ...['--data-dir', dataDir, '--database', database, '--format', isJson ? 'json' : format],
-          ...words.split(' '),
-        ],
-        {
-          ...context.io,
-          stdin,
-          stdout: captured ?? context.io.stdout,
-          env: { ...context.io.env, ...serverVariables(clickhouse) },
+      const status = await context.runCommand(['--format', isJson ? 'json' : format, ...words.split(' ')], {
+        ...context.io,
+        stdin,
+        stdout: captured ?? context.io.stdout,
+        // Not as flags, which hints would repeat: they name what is removed at the end.
+        env: {
+          ...context.io.env,
+          ...serverVariables(clickhouse),
+          INFRASAGE_DATA_DIR: dataDir,
+          INFRASAGE_DATABASE: database,
         },
-      );
+      });
       captured?.end();
       if (status !== EXIT.ok) return status;
       if (printed) steps.push({ command: `infrasage ${line}`, result: jsonValue(await printed) });

@@ -106,7 +106,7 @@ async function byCause(
               ? `${plural(total, 'dead letter')}, ${formatCount(shown)} of ${formatCount(groupCount)} groups of them; --limit shows more.`
               : plural(total, 'dead letter'),
             `One in full: ${context.commandLine('dlq show EXAMPLE', { tenant: false })}`,
-            `All of a cause: ${context.commandLine('dlq list --each --error CODE')}`,
+            `All of a cause: ${context.commandLine(`dlq list --each --error CODE${filter.state === 'open' ? '' : ` --state ${filter.state ?? 'all'}`}`)}`,
           ],
   };
   return { report, shown, total: groupCount };
@@ -229,7 +229,8 @@ function letterReport({ letter, origin, replayed, replayOf }: FoundLetter, conte
     ],
     tableColumns: VIOLATION_COLUMNS,
     wrap: true,
-    title: `Dead letter ${letter.id}: ${letter.message}`,
+    // Of what is not JSON, the reader here knows more than the engine's.
+    title: `Dead letter ${letter.id}: ${violations.find(({ code }) => code === 'invalid_json')?.message ?? letter.message}`,
     notes: [
       `Source: ${letter.source === '-' ? 'standard input' : letter.source}, line ${formatCount(letter.line)}, received ${isoTime(letter.receivedAt)}`,
       ...(letter.tenantId ? [`Tenant: ${letter.tenantId}`] : []),

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { usageError } from '../errors.ts';
+import { InfrasageError, usageError } from '../errors.ts';
 import { type Plan, parsePlan } from '../plans/plan.ts';
 
 /** Longest file that is read; the reader of plans refuses far shorter ones. */
@@ -7,7 +7,7 @@ const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
  * Reads the file of a price plan.
- * @throws InfrasageError (exit 2) where it cannot be read, or is no plan: with line and reason
+ * @throws InfrasageError (exit 3) where it cannot be read; (exit 2) where it is no plan: with line and reason
  */
 export async function readPlanFile(path: string): Promise<{ plan: Plan; text: string }> {
   const bytes = await contentOf(path);
@@ -27,9 +27,9 @@ async function contentOf(path: string): Promise<Uint8Array> {
     return await readFile(path);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'ENOENT') throw usageError(`there is no file ${path}`);
-    if (code === 'EISDIR') throw usageError(`${path} is a directory`);
+    if (code === 'ENOENT') throw new InfrasageError(`there is no file ${path}`, { hint: 'check the name' });
+    if (code === 'EISDIR') throw new InfrasageError(`${path} is a directory`);
     if (code === undefined) throw error;
-    throw usageError(`${path} cannot be read (${String(code)})`);
+    throw new InfrasageError(`${path} cannot be read (${String(code)})`, { cause: error });
   }
 }

@@ -49,7 +49,7 @@ export interface ContractOptions {
 /** A rule that a line breaks. */
 export interface Violation {
   code: ErrorCode;
-  /** The field concerned, or the repeated key; empty for the line as a whole. */
+  /** The field concerned, or the repeated key; of what is not JSON, `byte 118`; empty for the line as a whole. */
   path: string;
   /** One plain sentence, without a full stop. */
   message: string;

@@ -53,8 +53,9 @@ export function tooLong(bytes: number | bigint, { maxLine }: Pick<ContractOption
 function violationsOf(json: JsonReading, options: ContractOptions): Violation[] {
   if (!json.valid) {
     const message = `the line is not valid JSON: ${json.reason}`;
-    const found = excerpt(json.near);
-    return [{ code: 'invalid_json', path: '', message, found, expected: 'one JSON object in UTF-8' }];
+    const path = `byte ${json.byte}`;
+    const found = excerpt(json.found);
+    return [{ code: 'invalid_json', path, message, found, expected: 'one JSON object in UTF-8' }];
   }
   if (!objectSchema.safeParse(json.value).success) {
     const message = 'the line is valid JSON but not an object';

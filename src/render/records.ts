@@ -24,14 +24,18 @@ export function recordLines(
   const most = terminal ? Math.floor(width / 2) : Number.POSITIVE_INFINITY;
   const widest = Math.max(0, ...names.map((name) => stringWidth(name)).filter((wide) => wide <= most));
   const room = Math.max(1, width - widest - 2);
+  // Columns of what is asked in SQL that no row has anything in: named once.
+  const empty = columns.map((_, at) => cells.every((row) => (row[at] ?? '') === ''));
   const shown = (value: string, { whole = false }: Column): string[] => {
     if (whole || stringWidth(value) <= room || (records && !terminal)) return [value];
     return records || wrap ? folded(value, room) : [column(value, room, cut)];
   };
-  return cells.flatMap((row, i) => [
+  const blank = names.filter((_, at) => records && empty[at]);
+  const lines = cells.flatMap((row, i) => [
     ...(i === 0 ? [] : ['']),
     chalk.bold(`Row ${formatCount(i + 1)}`),
     ...columns.flatMap((one, at): string[] => {
+      if (records && empty[at]) return [];
       const name = names[at] ?? '';
       const value = shown(row[at] ?? '', one);
       if (stringWidth(name) > widest) {
@@ -44,4 +48,10 @@ export function recordLines(
       return value.map((part, n) => `${n === 0 ? first : ' '.repeat(widest)}  ${part}`.trimEnd());
     }),
   ]);
+  if (blank.length === 0) return lines;
+  return [
+    ...lines,
+    '',
+    ...folded(`Empty in every row: ${blank.join(', ')}`, terminal ? width : Number.POSITIVE_INFINITY),
+  ];
 }

@@ -11,7 +11,7 @@ const PATH = '/api/v1/usage/quota';
 
 /** A limit as it is sent: a whole number from 1 to 2^64 - 1. */
 const limit = z
-  .union([z.int(), z.bigint()])
+  .union([z.int(), z.bigint()], 'must be a whole number')
   .transform((value) => BigInt(value))
   .refine(
     (value) => value >= 1n && value < 2n ** 64n,
