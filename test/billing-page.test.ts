@@ -216,8 +216,8 @@ describe('the page of a bill', () => {
   it('of an open month says what closed ones are billed for once more, also without a plan', async () => {
     const sheets = await htmlSheets('2024-07');
     const notesOf = (tenant: string) => sheets.find(({ name }) => name === tenant)?.notes.join('\n');
-    expect(notesOf('acme-corp')).toMatch(/Changed of 2024-06 since it was billed, acme-corp: \+1 events/);
-    expect(notesOf('late-comer')).toMatch(/Changed of 2024-06 since it was billed, late-comer: \+1 events/);
+    expect(notesOf('acme-corp')).toMatch(/Changed of 2024-06 since it was billed, acme-corp: \+1 event,/);
+    expect(notesOf('late-comer')).toMatch(/Changed of 2024-06 since it was billed, late-comer: \+1 event,/);
     expect(notesOf('globex')).not.toContain('Changed');
   });
 

@@ -156,7 +156,7 @@ describe('the bill of a closed month', () => {
 
     const [shown] = await billed('2024-07', ['table']);
     expect(shown).toContain('adjustment.2024-06');
-    expect(shown).toContain('Changed of 2024-06 since it was billed, late: +1 events');
+    expect(shown).toContain('Changed of 2024-06 since it was billed, late: +1 event, ');
     await within(async (store) => {
       const acme = { tenantId: 'acme-corp', month: june, now: NOW };
       const how = { by: 'hour', order: 'size', limit: 20 } as const;

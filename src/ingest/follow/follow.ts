@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { InfrasageError } from '../../errors.ts';
+import { plural } from '../../render/text.ts';
 import { ingest } from '../ingest.ts';
 import type { IngestDeps, IngestOptions } from '../options.ts';
 import { rootKey } from '../root-key.ts';
@@ -97,7 +98,7 @@ export async function follow(
 }
 
 function kept({ accepted, rejected }: IngestSummary): string {
-  return `${accepted + rejected} lines are ingested and safe, a batch under way may or may not be, and the same command goes on after what is`;
+  return `${plural(accepted + rejected, 'line is', 'lines are')} ingested and safe, a batch under way may or may not be, and the same command goes on after what is`;
 }
 
 /**
