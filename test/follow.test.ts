@@ -4,6 +4,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -12,8 +13,9 @@ import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { FLUSH_MS } from '../src/commands/ingest.ts';
 import { beside } from '../src/ingest/follow/copies.ts';
-import { follow } from '../src/ingest/follow/follow.ts';
+import { follow, LOOK_MS } from '../src/ingest/follow/follow.ts';
 import { Positions } from '../src/ingest/follow/positions.ts';
 import { recover } from '../src/ingest/recover.ts';
 import { connectShared } from '../src/store/socket-client.ts';
@@ -131,7 +133,7 @@ it('is exact under every kind of rotation, and kills at random moments', async (
       else writer.recreate();
     }
     if (chance(0.15)) {
-      await new Promise((resolve) => setTimeout(resolve, random() * 1_500));
+      await new Promise((resolve) => setTimeout(resolve, random() * 700));
       running.child.kill(chance(0.8) ? 'SIGKILL' : 'SIGTERM');
       await running.done;
       kills += 1;
@@ -424,16 +426,91 @@ it('has what it read and did not commit, also of a file that is cut off before t
   expect((await box.run(['verify'])).status).toBe(0);
 });
 
+/** What every open file can do. */
+async function fileMethods(path: string) {
+  const handle = await open(path);
+  const methods = Object.getPrototypeOf(handle) as typeof handle;
+  await handle.close();
+  return methods;
+}
+
+/** Lets what is under way go on, by turns of the event loop, until something is so. */
+async function turns(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+it('begins to write a line when it has been there for 1.2 s, however steadily more comes', async () => {
+  const path = box.file('app.log', lines(event()));
+  const methods = await fileMethods(path);
+  const stat = methods.stat as (...args: unknown[]) => Promise<{ size: bigint; mtimeNs: bigint }>;
+  let seen = '';
+  let looked = false;
+  // It waits for the next look when it was told twice the same.
+  const stats = vi.spyOn(methods, 'stat').mockImplementation(async function (this: typeof methods, ...args) {
+    const found = await stat.apply(this, args);
+    if (typeof found.size === 'bigint') {
+      looked = seen === `${found.size} ${found.mtimeNs}`;
+      seen = `${found.size} ${found.mtimeNs}`;
+    }
+    return found as never;
+  });
+  const store = await box.openStore();
+  const writes = vi.spyOn(store, 'writeBatch');
+  const stop = new AbortController();
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  /** Time passes; then it has looked, and waits with so many timers: for the next look, and for more lines. */
+  const pass = async (ms: number, timers: number) => {
+    looked = false;
+    await vi.advanceTimersByTimeAsync(ms);
+    await turns(() => looked && vi.getTimerCount() === timers);
+  };
+  try {
+    const options = {
+      ...{ ...LINES, batchBytes: 100_000, dryRun: false, allowDuplicates: false },
+      flushMs: FLUSH_MS,
+    };
+    let accepted = 0n;
+    const following = follow([path], options, {
+      ...{ store, now: () => new Date(), stop: stop.signal, folder: box.folder, say: () => {} },
+      onProgress: (summary) => {
+        accepted = summary.accepted;
+      },
+    });
+    await turns(() => looked && vi.getTimerCount() === 2);
+    await pass(FLUSH_MS, 1);
+    await turns(() => accepted === 1n);
+    // From here on it looks at the end of each step.
+    await pass(LOOK_MS, 1);
+    let count = 1;
+    const add = () => appendFileSync(path, lines(event({ service_id: `s${count++}` })));
+    for (let waited = 0; waited < FLUSH_MS; waited += LOOK_MS) {
+      add();
+      await pass(LOOK_MS, 2);
+    }
+    await vi.advanceTimersByTimeAsync(LOOK_MS - 1);
+    expect(writes).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(1);
+    await turns(() => accepted === BigInt(count));
+    expect(writes).toHaveBeenCalledTimes(2);
+    // Of the two seconds that docs/ingest.md promises, this much is left to write them.
+    expect(2_000 - LOOK_MS - FLUSH_MS).toBeGreaterThanOrEqual(800);
+    stop.abort();
+    await following;
+  } finally {
+    vi.useRealTimers();
+    stats.mockRestore();
+    await store.close();
+  }
+});
+
 it('waits for a file that cannot be read, says so once, and goes on where it was', async () => {
   const path = box.file('app.log', lines(event()));
   const store = await box.openStore();
-  const handle = await open(path);
-  const { ino } = await handle.stat();
-  const methods = Object.getPrototypeOf(handle) as typeof handle;
-  await handle.close();
+  const { ino } = statSync(path);
+  const methods = await fileMethods(path);
   const read = methods.read as (...args: unknown[]) => Promise<{ bytesRead: number }>;
   let failures = 0;
-  const reads = vi.spyOn(methods, 'read').mockImplementation(async function (this: typeof handle, ...args) {
+  const reads = vi.spyOn(methods, 'read').mockImplementation(async function (this: typeof methods, ...args) {
     if (failures > 0 && (await this.stat()).ino === ino) {
       failures -= 1;
       if (failures === 0) appendFileSync(path, lines(event({ service_id: 'healed' })));

@@ -37,8 +37,8 @@ describe('a command beside a process that shares the data directory', { timeout:
   let box: Sandbox;
   let alone: Sandbox;
   beforeEach(() => {
-    box = sandbox();
-    alone = sandbox();
+    box = sandbox({ initialised: true });
+    alone = sandbox({ initialised: true });
   });
   afterEach(async () => {
     await box.remove();
@@ -126,16 +126,16 @@ describe('a command beside a process that shares the data directory', { timeout:
   }
 
   it('ingests beside others: different inputs, and the same one from files and pipes in other batches, counted once', async () => {
-    const { path, truth } = monthsOfEvents(box.folder, 6_000, 7);
+    const { path, truth } = monthsOfEvents(box.folder, 2_500, 7);
     const other = box.file(
       'other.ndjson',
-      lines(...Array.from({ length: 2_000 }, (_, i) => event({ value: i }))),
+      lines(...Array.from({ length: 800 }, (_, i) => event({ value: i }))),
     );
     const ingestArgs = ['ingest', '--json', ...SMALL_BATCHES];
     await beside(box.dataDir, async () => {
       const all = await Promise.all([
         box.apart([...ingestArgs, path]),
-        box.apart(['ingest', '--json', '--max-line', '20000', '--batch-bytes', '250000', path]),
+        box.apart(['ingest', '--json', '--max-line', '20000', '--batch-bytes', '150000', path]),
         box.apart(ingestArgs, { stdin: createReadStream(path) }),
         box.apart(['--database', 'other', ...ingestArgs, other]),
       ]);
@@ -144,13 +144,13 @@ describe('a command beside a process that shares the data directory', { timeout:
       const same = counted.slice(0, 3);
       expect(same.reduce((sum, one) => sum + (one.accepted ?? 0), 0)).toBe(truth.accepted);
       expect(same.map((one) => one.lines)).toEqual([truth.lines, truth.lines, truth.lines]);
-      expect(counted[3]).toMatchObject({ accepted: 2_000 });
+      expect(counted[3]).toMatchObject({ accepted: 800 });
     });
     await expectExact(box, truth);
   });
 
   it('finds everything in order at any moment, and settles nothing that others have under way', async () => {
-    const { path, truth } = monthsOfEvents(box.folder, 4_000, 11);
+    const { path, truth } = monthsOfEvents(box.folder, 1_500, 11);
     await beside(box.dataDir, async () => {
       const running = box.apart(['ingest', ...SMALL_BATCHES], { stdin: createReadStream(path) });
       let ended = false;
@@ -173,7 +173,7 @@ describe('a command beside a process that shares the data directory', { timeout:
       const seed = runSeed();
       console.log(`socket crash test: seed ${seed} (INFRASAGE_SEED=${seed} repeats it)`);
       const random = seeded(seed);
-      const { path, truth } = monthsOfEvents(box.folder, 3_000, seed);
+      const { path, truth } = monthsOfEvents(box.folder, 1_500, seed);
       const args = ['ingest', ...SMALL_BATCHES, ...(from === 'a pipe' ? [] : [path])];
       const start = () => {
         const running = box.start(args);
@@ -186,7 +186,7 @@ describe('a command beside a process that shares the data directory', { timeout:
         const running = start();
         // From the first batch of the run on, at any moment.
         await until(() => readdirSync(spool).length > 0 || running.child.exitCode !== null);
-        await new Promise((resolve) => setTimeout(resolve, random() * 800));
+        await new Promise((resolve) => setTimeout(resolve, random() * 500));
         if (round % 2 === 1) {
           running.child.kill('SIGKILL');
           await running.done;
@@ -212,7 +212,7 @@ describe('a command beside a process that shares the data directory', { timeout:
   );
 
   it('fails clearly when the sharing process is told to stop, and goes on without it', async () => {
-    const { path, truth } = monthsOfEvents(box.folder, 4_000, 13);
+    const { path, truth } = monthsOfEvents(box.folder, 1_500, 13);
     const shared = await sharing(box.dataDir);
     const running = box.start(['ingest', ...SMALL_BATCHES, path]);
     await until(() => readdirSync(join(box.dataDir, 'spool', 'infrasage')).length > 0);

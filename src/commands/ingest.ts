@@ -43,6 +43,9 @@ const optionsSchema = z.object({
   follow: z.boolean().default(false),
 });
 
+/** How long slow input is held back for more, unless another time is given. */
+export const FLUSH_MS = 1000;
+
 export const configure: CommandModule['configure'] = (command, act) => {
   command
     .argument(
@@ -66,7 +69,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       '--batch-bytes <bytes>',
       'input written at once, default 32000000; less needs less memory and is slower',
     )
-    .option('--flush-interval <ms>', 'write slow input after this many milliseconds, default 1000');
+    .option('--flush-interval <ms>', `write slow input after this many milliseconds, default ${FLUSH_MS}`);
   examples(command, [
     'infrasage ingest < events.ndjson',
     'infrasage ingest monday.ndjson.gz tuesday.ndjson.zst',
@@ -168,7 +171,7 @@ function sourceOf(name: string, stdin: Io['stdin']): Source {
 }
 
 function flushInterval(text: string | undefined): number {
-  if (text === undefined) return 1000;
+  if (text === undefined) return FLUSH_MS;
   const ms = Number(text);
   if (!Number.isInteger(ms) || ms < 10 || ms > 3_600_000) {
     throw usageError(`--flush-interval ${text} is not a number of milliseconds from 10 to 3600000`);

@@ -14,7 +14,7 @@ import { Roots } from './roots.ts';
 import { Ticker } from './ticker.ts';
 
 /** How often a file is looked at, ms. */
-const LOOK_MS = 200;
+export const LOOK_MS = 200;
 /** Input that is held for all files together, bytes: each has a buffer of its own. */
 const MOST_BYTES = 64_000_000;
 
