@@ -346,7 +346,9 @@ describe('reports on events with known times', () => {
     '%s: ndjson, csv, Markdown and the table have the same rows',
     async (_, { args, keys, numbers }) => {
       const print = async (format: string) => {
-        const { status, stdout, stderr } = await box.run([...args, '--format', format]);
+        const { status, stdout, stderr } = await box.run([...args, '--no-color', '--format', format], {
+          columns: 80,
+        });
         expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
         expect(activeCharacters(stdout)).toEqual([]);
         expect(stdout.endsWith('\n')).toBe(true);
@@ -435,6 +437,9 @@ describe('reports on events with known times', () => {
       'No open dead letters.\n',
     );
     expect(await list('--since', '1h')).toEqual({ total, letters });
+    expect((await box.run(['dlq', 'list', '--state', 'all'])).stdout).toContain(
+      'dlq list --each --error CODE --state all\n',
+    );
     expect((await box.run(['dlq', 'list', '--each', '--limit', '1'])).stdout).toContain(
       '1 of 2 dead letters',
     );
@@ -450,7 +455,7 @@ describe('reports on events with known times', () => {
     expect(await box.json(['dlq', 'show', json?.id ?? ''])).toMatchObject({
       ...json,
       raw: 'not json',
-      violations: [{ code: 'invalid_json', path: '' }],
+      violations: [{ code: 'invalid_json', path: 'byte 1', found: 'not' }],
     });
     const raw = event({ service_id: '' });
     expect(await box.json(['dlq', 'show', service?.id ?? ''])).toMatchObject({

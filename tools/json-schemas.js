@@ -62,7 +62,7 @@ const ingest = o({
 const month = {
   total_events: count,
   total_bytes: bytes,
-  millions_of_events: z.number(),
+  millions_of_events: z.number().describe('rounded to two decimals; total_events is exact'),
   by_type: z.array(o({ event_type: z.string(), events: count, bytes })),
   projected_events: count.describe('at the pace so far; those counted where the month is over'),
   projected_bytes: bytes,

@@ -84,7 +84,7 @@ export const summary = z.object({
   as_of: asOfTime,
   total_events: count64,
   total_bytes: count64,
-  millions_of_events: z.number(),
+  millions_of_events: z.number().describe('rounded to two decimals; total_events is exact'),
   by_type: z.array(typeUsage),
   quota_events: count64.nullable(),
   quota_used_percent: z.number().nullable(),
