@@ -190,7 +190,7 @@ test('lines of a pipe are ingested again where their spool file is, and nowhere 
   expect(JSON.parse(left.stdout)).toMatchObject({ aborted: 0, redone: 0 });
   expect((JSON.parse(left.stdout) as { elsewhere: string[] }).elsewhere[0]).toContain(box.dataDir);
   expect((await box.run(['recover'], { env })).stdout).toContain(
-    '1 ingested again from the spool (1000 lines)',
+    '1 ingested again from the spool (1,000 lines)',
   );
   await expectExact(1_000);
 
