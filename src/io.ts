@@ -17,7 +17,16 @@ export interface Io {
 /** The surroundings of this process. */
 export function processIo(): Io {
   const { stdin, stdout, stderr, env } = process;
-  return { stdin, stdout, stderr, env, now: () => new Date() };
+  return { stdin, stdout: sized(stdout), stderr: sized(stderr), env, now: () => new Date() };
+}
+
+/**
+ * A terminal that nobody has told its size, such as the one `script` makes in a cron job, is of 0 columns. It is taken
+ * for the usual one: ora never comes to the end of a line of no width.
+ */
+function sized<Stream extends Output>(out: Stream): Stream {
+  if (out.isTTY && !out.columns) Object.assign(out, { columns: 80, rows: 24 });
+  return out;
 }
 
 /** Writes text or bytes and waits until the stream takes more. A reader that has gone away is not an error. */

@@ -32,6 +32,7 @@ const BODIES = [
   '@SUM(A1)',
   '\tx',
   '\rx',
+  '\n=x',
   '＝1',
   ' =1',
   "'=1",
@@ -81,7 +82,10 @@ describe('export', () => {
       BAD,
       Buffer.from('\n'),
     ]);
-    expect(await box.json(['ingest', '-'], { stdin: input })).toMatchObject({ accepted: 16, rejected: 3 });
+    expect(await box.json(['ingest', '-'], { stdin: input })).toMatchObject({
+      accepted: events.length,
+      rejected: 3,
+    });
   });
   afterAll(() => box.remove());
 
@@ -151,7 +155,7 @@ describe('export', () => {
     const values = column('value').map(Number);
     const bodies = column('body');
     const inOrder = BODIES.map((_, i) => bodies[values.indexOf(-1 - i)]);
-    expect(inOrder).toEqual(BODIES.map((body, i) => (i < 7 ? `'${body}` : body)));
+    expect(inOrder).toEqual(BODIES.map((body, i) => (i < 8 ? `'${body}` : body)));
     expect(column('attributes').every((cell) => cell.startsWith('{"=k":'))).toBe(true);
   });
 
@@ -234,6 +238,15 @@ describe('export', () => {
     expect(stderr).toMatch(words);
   });
 
+  it.each([
+    [['export', 'firehose', '--to', '-', '--format', 'csv'], /rows as they were sent are not for a terminal/],
+    [['dlq', 'export'], /lines as they were sent are not for a terminal/],
+  ])('%j prints nothing on a terminal', async (args, words) => {
+    const { status, stdout, stderr } = await box.run(args, { columns: 80 });
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(words);
+  });
+
   it('tells where the firehose lacks events that are metered', async () => {
     await box.sql(
       "ALTER TABLE {{db}}.infrasage_raw_firehose DELETE WHERE body = '=1+1' SETTINGS mutations_sync = 2",
@@ -241,7 +254,7 @@ describe('export', () => {
     const { status, stderr } = await box.run(['export', 'firehose', ...PERIOD, '--to', at('less.csv')]);
     expect({ status, stderr }).toEqual({
       status: 1,
-      stderr: 'usage counts 14 events of these hours, and the firehose has 13: infrasage verify says why\n',
+      stderr: 'usage counts 15 events of these hours, and the firehose has 14: infrasage verify says why\n',
     });
   });
 

@@ -135,6 +135,13 @@ test('on a terminal: one line that is gone when the summary is printed; the rest
   }));
 
 describe('on a terminal', () => {
+  test('that does not know its size, work under way is said as on one of 80 columns', () =>
+    withStore(async (box) => {
+      const verify = onTerminal(box, ['verify'], { columns: 0, rows: 0 });
+      expect(await verify.ended).toEqual({ status: 0, restored: true });
+      expect(verify.written()).toContain('comparing');
+    }));
+
   test('notes and errors are broken between words', () =>
     withStore(async (box) => {
       const size = { columns: 60, env: { NO_COLOR: '1' } };

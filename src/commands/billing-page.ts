@@ -8,7 +8,7 @@ import { PAPERS, type Paper, type Sheet } from '../render/sheet.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { billSheets } from './billing-sheet.ts';
 import { oneOf } from './command.ts';
-import { fillFile, type OutputFile, outputFile } from './output-file.ts';
+import { fillFile, type OutputFile, outputFile, refuseTerminal } from './output-file.ts';
 
 export interface PageOptions {
   output?: string;
@@ -63,11 +63,9 @@ export async function pageWanted(
   if (paper !== undefined && !size)
     throw usageError(`--paper ${paper} is not a size`, `use one of ${PAPERS.join(', ')}`);
   const toFile = output !== undefined && output !== '-';
-  if (!toFile && io.stdout.isTTY) {
-    throw usageError(
-      `${format === 'pdf' ? 'a PDF' : 'an HTML page'} is not for a terminal`,
-      `name a file: --output bill.${format}`,
-    );
+  if (!toFile) {
+    const page = format === 'pdf' ? 'a PDF is' : 'an HTML page is';
+    refuseTerminal(io, page, `name a file: --output bill.${format}`);
   }
   return {
     ...{ format, paper: size, fonts: font ?? [] },

@@ -5,7 +5,7 @@ import { formatBytes, formatCount, plural } from '../render/text.ts';
 import { isWhole, letterPages } from '../reports/letter-pages.ts';
 import { type Act, examples } from './command.ts';
 import { type FilterOptions, filterOptions, letterFilter, parseState, stateOption } from './dlq-filter.ts';
-import { fillFile, outputFile } from './output-file.ts';
+import { fillFile, outputFile, refuseTerminal } from './output-file.ts';
 
 const LF = Buffer.from('\n');
 
@@ -23,6 +23,13 @@ export function configure(command: Command, act: Act): void {
     exporting,
     async (context, { state, to, force = false, ...options }) => {
       const filter = { ...letterFilter(context, options), state: parseState(state) };
+      if (to === undefined) {
+        refuseTerminal(
+          context.io,
+          'lines as they were sent are',
+          'name a file: --to fix.ndjson; or pipe them',
+        );
+      }
       const output = to === undefined ? undefined : await outputFile(to, { force });
       const store = await context.store();
       let letters = 0;

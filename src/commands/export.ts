@@ -10,7 +10,7 @@ import { namelessFile } from '../store/extract.ts';
 import { FILE_FORMATS, type FileFormat, type Store } from '../store/store.ts';
 import { rawKeptSince } from '../verify/retention.ts';
 import { type CommandModule, examples } from './command.ts';
-import { fillFile, outputFile } from './output-file.ts';
+import { fillFile, outputFile, refuseTerminal } from './output-file.ts';
 import { startProgress } from './progress.ts';
 import { sayIfUnknown } from './unknown-tenant.ts';
 
@@ -43,6 +43,13 @@ export const configure: CommandModule['configure'] = (command, act) => {
       tenantId: context.config.tenant ?? null,
       period: parsePeriod(since, until, context.now),
     };
+    if (to === '-') {
+      refuseTerminal(
+        context.io,
+        'rows as they were sent are',
+        `name a file: --to ${subject}.${format}; or pipe them`,
+      );
+    }
     const output = to === '-' ? undefined : await outputFile(to, { force });
     const store = await context.store();
     const job = { subject, wanted, format };

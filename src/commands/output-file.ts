@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, realpath, rename, rm } from 'node:fs/promises';
 import { InfrasageError, usageError } from '../errors.ts';
+import type { Io } from '../io.ts';
 import { removeWhenEnded } from './interrupt.ts';
 import { nameBeside, removeLeftBehind } from './left-behind.ts';
 
@@ -44,6 +45,15 @@ export async function outputFile(
     process.umask(mask);
     return { path, mode: 0o666 & ~mask };
   }
+}
+
+/**
+ * To be asked before bytes are printed as they are: a terminal would act on what others have put into them.
+ * @param what in words that a message begins with
+ * @throws InfrasageError (exit 2) where standard output is a terminal
+ */
+export function refuseTerminal({ stdout }: Pick<Io, 'stdout'>, what: string, hint: string): void {
+  if (stdout.isTTY) throw usageError(`${what} not for a terminal`, hint);
 }
 
 /**

@@ -22,7 +22,7 @@ function plain(value: Cell, { kind }: Column): string {
 
 const NUMBER = /^-?\d+(\.\d+)?$/;
 /** How a formula begins, in full width too. */
-const FORMULA = /^[=+\-@\t\r\uFF1D\uFF0B\uFF0D\uFF20]/;
+const FORMULA = /^[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/;
 
 function inert(text: string): string {
   return FORMULA.test(text) ? `'${text}` : text;

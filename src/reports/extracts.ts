@@ -154,7 +154,7 @@ function rowsOf(subject: Subject, { tenantId, period }: Wanted): { from: string;
 }
 
 /** What starts a formula in a spreadsheet: what render/csv.ts defuses too. */
-const FORMULA = `('=', '+', '-', '@', '\\t', '\\r', '＝', '＋', '－', '＠')`;
+const FORMULA = `('=', '+', '-', '@', '\\t', '\\r', '\\n', '＝', '＋', '－', '＠')`;
 
 /** A column's value in a form. Parquet and NDJSON have it exactly; of a text in CSV, what would be run is put behind a '. */
 function cell({ sql, kind }: Field, format: FileFormat): string {

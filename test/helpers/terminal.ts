@@ -26,7 +26,7 @@ export interface OnTerminal {
   ended: Promise<{ status: number; restored: boolean }>;
 }
 
-/** Starts the program on a terminal (Python's pty, read by xterm.js). */
+/** Starts the program on a terminal (Python's pty, read by xterm.js); of 0 columns and rows it does not know its size. */
 export function onTerminal(
   box: Pick<Sandbox, 'dataDir' | 'folder'>,
   args: readonly string[],
@@ -36,7 +36,7 @@ export function onTerminal(
     env = {},
   }: { columns?: number; rows?: number; env?: Record<string, string> } = {},
 ): OnTerminal {
-  const terminal = new xterm.Terminal({ cols: columns, rows, allowProposedApi: true });
+  const terminal = new xterm.Terminal({ cols: columns || 80, rows: rows || 24, allowProposedApi: true });
   releaseEngine();
   const child = spawn('python3', [HELPER, String(columns), String(rows), process.execPath, BIN, ...args], {
     cwd: box.folder,
