@@ -1,9 +1,10 @@
 import type { Catalog, PlanInForce } from '../plans/catalog.ts';
 import { amountText, type Decimal, sum, ZERO } from '../plans/money.ts';
-import { parsePlan } from '../plans/plan.ts';
+import { type Plan, parsePlan } from '../plans/plan.ts';
 import { type InvoiceLine, rate, subtotal } from '../plans/rate.ts';
-import type { Billed, LockedPlan } from './billed.ts';
-import type { TypeFigures, TypeQuantities } from './figures.ts';
+import type { LockedPlan, Terms } from './billed.ts';
+import type { Change } from './changes.ts';
+import type { TypeQuantities } from './figures.ts';
 import { groupBy } from './group-by.ts';
 
 /** What has changed of a closed month since it was billed; it goes on the bill of the first month that is not closed. */
@@ -37,28 +38,22 @@ export function adjustmentJson({ tenant, month, quantities, plan, amount }: Tena
 
 /**
  * What closed months have to be billed for once more.
- * @param metered the figures that closed months have now
- * @param billed all that closings in force have billed for them
+ * @param changes what closings in force have not billed for them
+ * @param billed by what they have billed these months and tenants
  * @param catalog for tenants of whom nothing was billed in such a month, or nothing is left
- * @returns by month and tenant
+ * @returns in the order of the changes
  */
 export async function adjustmentsOf(
-  metered: readonly (TypeFigures & { month: string })[],
-  billed: readonly Billed[],
+  changes: readonly Change[],
+  billed: readonly Terms[],
   catalog: Catalog,
 ): Promise<TenantAdjustment[]> {
-  const now = groupBy(metered, keyOf);
   const before = groupBy(billed, keyOf);
+  const ratedBy = rating();
   const found: TenantAdjustment[] = [];
-  for (const key of [...new Set([...now.keys(), ...before.keys()])].sort()) {
-    const figures = now.get(key) ?? [];
-    const earlier = before.get(key) ?? [];
-    const quantities = difference(
-      figures,
-      earlier.flatMap((one) => one.figures),
-    );
-    if (quantities.length === 0) continue;
-    const [month = '', tenant = ''] = JSON.parse(key) as string[];
+  for (const change of changes) {
+    const { month, tenant, figures, quantities } = change;
+    const earlier = before.get(keyOf(change)) ?? [];
     const plan = earlier.length > 0 ? billedBy(earlier) : await inForce(catalog, tenant, month);
     // By the default plan, who has no events pays nothing, no fee either.
     const isBilled = figures.length > 0 || catalog.own(tenant, month) !== undefined;
@@ -73,11 +68,16 @@ export async function adjustmentsOf(
 }
 
 /** What a locked plan makes of figures. */
-export async function ratedBy(
-  { name, text }: LockedPlan,
-  figures: readonly TypeQuantities[],
-): Promise<InvoiceLine[]> {
-  return rate(await parsePlan(text, name), figures);
+export type RatedBy = (plan: LockedPlan, figures: readonly TypeQuantities[]) => Promise<InvoiceLine[]>;
+
+/** Rates by locked plans, of which each text is read once: thousands of tenants have the same. */
+export function rating(): RatedBy {
+  const plans = new Map<string, Promise<Plan>>();
+  return async ({ name, text }, figures) => {
+    const plan = plans.get(text) ?? parsePlan(text, name);
+    plans.set(text, plan);
+    return rate(await plan, figures);
+  };
 }
 
 /** A plan that is in force, as it is locked. */
@@ -86,36 +86,13 @@ export function lockedPlan({ plan, version, text }: PlanInForce): LockedPlan {
 }
 
 /** All that was billed of a month and tenant was by one plan. */
-function billedBy(billed: readonly Billed[]): LockedPlan | null {
+function billedBy(billed: readonly Terms[]): LockedPlan | null {
   return billed.find(({ plan }) => plan)?.plan ?? null;
 }
 
 async function inForce(catalog: Catalog, tenant: string, month: string): Promise<LockedPlan | null> {
   const found = await catalog.planOf(tenant, { name: month });
   return found ? lockedPlan(found) : null;
-}
-
-type Figure = Exclude<keyof TypeQuantities, 'type'>;
-
-/** By type, what is there more than was billed; nothing of types where that is the same. */
-function difference(now: readonly TypeQuantities[], billed: readonly TypeQuantities[]): TypeQuantities[] {
-  const types = [...new Set([...now, ...billed].map(({ type }) => type))].sort();
-  return types
-    .map((type): TypeQuantities => {
-      const of = (all: readonly TypeQuantities[], key: Figure) =>
-        all.reduce((total, one) => (one.type === type ? total + one[key] : total), 0n);
-      const change = (key: Figure) => of(now, key) - of(billed, key);
-      return {
-        type,
-        events: change('events'),
-        bytesIngested: change('bytesIngested'),
-        bytesReceived: change('bytesReceived'),
-      };
-    })
-    .filter(
-      ({ events, bytesIngested, bytesReceived }) =>
-        events !== 0n || bytesIngested !== 0n || bytesReceived !== 0n,
-    );
 }
 
 function keyOf({ month, tenant }: { month: string; tenant: string }): string {

@@ -6,10 +6,11 @@ import type { Plan } from '../plans/plan.ts';
 import { subtotal } from '../plans/rate.ts';
 import { type Billing, billingJson, billingOf } from '../reports/billing.ts';
 import type { Store } from '../store/store.ts';
-import { adjustmentJson, adjustmentsOf, ratedBy, type TenantAdjustment } from './adjustments.ts';
-import { type Billed, type LockedPlan, readBilled } from './billed.ts';
+import { adjustmentJson, adjustmentsOf, type RatedBy, rating, type TenantAdjustment } from './adjustments.ts';
+import { type Billed, type LockedPlan, readBilled, readTerms } from './billed.ts';
+import { changesOf } from './changes.ts';
 import { type ClosingRecord, type Closings, readClosings } from './closings.ts';
-import { figuresOfMonths, monthFigures, type TypeFigures } from './figures.ts';
+import { monthFigures, type TypeFigures } from './figures.ts';
 import { byTenant, type Invoice, invoiceJson, invoices, withAdjustments } from './invoice.ts';
 
 /** The bill of a month. */
@@ -62,7 +63,7 @@ async function closedBill(
   const { tenantId, month, plan } = wanted;
   // Of a bill that is closed, nothing depends on when it is looked at.
   const then = { ...wanted, now: closing.at };
-  const billed = await readBilled(store, { closingIds: [closing.closingId], tenantId, lines: true });
+  const billed = await readBilled(store, { closingId: closing.closingId, tenantId });
   const locked = billed.filter((one) => one.month === month.name);
   const adjustments = billed
     .filter((one) => one.month !== month.name)
@@ -78,9 +79,10 @@ async function closedBill(
   const of = new Map(locked.map((one) => [one.tenant, one]));
   const paying = locked.filter((one) => one.plan).map(({ tenant }) => tenant);
   const made: Invoice[] = [];
+  const ratedBy = rating();
   for (const tenant of byTenant(figures, paying).keys()) {
     const its = of.get(tenant);
-    if (its?.plan) made.push(await lockedInvoice(its, its.plan, month));
+    if (its?.plan) made.push(await lockedInvoice(its, its.plan, { month, ratedBy }));
   }
   return {
     ...{ found, closing, adjustments },
@@ -92,7 +94,7 @@ async function closedBill(
 async function lockedInvoice(
   { tenant, figures, lines: locked }: Billed,
   plan: LockedPlan,
-  month: Month,
+  { month, ratedBy }: { month: Month; ratedBy: RatedBy },
 ): Promise<Invoice> {
   // Closings from before lines were locked have none.
   const lines = locked ?? (await ratedBy(plan, figures));
@@ -131,11 +133,13 @@ export async function openAdjustments(
   const [first] = closings.months;
   const last = closings.months.at(-1);
   if (first === undefined || last === undefined || closings.neighbours?.after !== month.name) return [];
-  const months = { first: parseMonth(first, now), last: parseMonth(last, now) };
-  const metered = await figuresOfMonths(store, { tenantId, months, asOf });
+  const { start } = parseMonth(first, now).period;
+  const period = { start, end: parseMonth(last, now).period.end, open: false };
   const closingIds = closings.months.flatMap((name) => closings.of(name)?.closingId ?? []);
-  const billed = await readBilled(store, { closingIds, tenantId, lines: false });
-  return adjustmentsOf(metered, billed, await readCatalog(store, asOf));
+  const changes = await changesOf(store, { closingIds, period, tenantId, asOf });
+  if (changes.length === 0) return [];
+  const billed = await readTerms(store, { closingIds, of: changes });
+  return adjustmentsOf(changes, billed, await readCatalog(store, asOf));
 }
 
 /** The order in which figures are read from the metering. */

@@ -17,7 +17,7 @@ export interface Billed {
   figures: readonly TypeQuantities[];
   /** What it was billed by; null without a plan. */
   plan: LockedPlan | null;
-  /** Of its invoice; null without a plan, of an adjustment, and where they are not asked for. */
+  /** Of its invoice; null without a plan, of an adjustment, and of closings from before they were locked. */
   lines: readonly InvoiceLine[] | null;
   /** Of the lines, or of the adjustment. */
   amount: Decimal | null;
@@ -69,58 +69,93 @@ async function insert(store: Store, table: string, rows: Parameters<Store['inser
 
 const limit = uint64.transform((value) => (value === 0n ? null : value));
 
-/**
- * What closings have billed, of one tenant or of all; figures largest first.
- * @param wanted.lines whether with the lines of invoices, which are most of it
- */
+/** Of the columns that say by which plan, and what it came to. */
+const terms = {
+  ...{ tenant_id: z.string(), month: z.string() },
+  ...{ plan: z.string(), plan_version: z.coerce.number(), plan_text: z.string() },
+  ...{ currency: z.string(), amount: z.string() },
+};
+
+/** What a closing has billed, to one tenant or to all, by month and tenant; figures largest first. */
 export async function readBilled(
   store: Pick<Store, 'query'>,
-  { closingIds, tenantId, lines }: { closingIds: readonly string[]; tenantId: string | null; lines: boolean },
+  { closingId, tenantId }: { closingId: string; tenantId: string | null },
 ): Promise<Billed[]> {
-  if (closingIds.length === 0) return [];
-  const of = `closing_id IN {ids:Array(String)} ${tenantId === null ? '' : 'AND tenant_id = {tenant:String}'}`;
-  const params = { ids: closingIds, tenant: tenantId ?? '' };
+  const of = `closing_id = {id:String} ${tenantId === null ? '' : 'AND tenant_id = {tenant:String}'}`;
+  const params = { id: closingId, tenant: tenantId ?? '' };
   const figures = await store.query(
-    `SELECT closing_id, tenant_id, month, event_type, events, bytes_ingested, bytes_received
+    `SELECT tenant_id, month, event_type, events, bytes_ingested, bytes_received
     FROM {{db}}.infrasage_billed_figures FINAL WHERE ${of} ORDER BY events DESC, tenant_id, event_type`,
     z.object({
-      ...{ closing_id: z.string(), tenant_id: z.string(), month: z.string(), event_type: z.string() },
+      ...{ tenant_id: z.string(), month: z.string(), event_type: z.string() },
       ...{ events: uint64, bytes_ingested: uint64, bytes_received: uint64 },
     }),
     params,
   );
-  const terms = await store.query(
-    `SELECT * ${lines ? '' : 'EXCEPT lines'} FROM {{db}}.infrasage_billed_terms FINAL
-    WHERE ${of} ORDER BY month, tenant_id, closing_id`,
+  const rows = await store.query(
+    `SELECT * FROM {{db}}.infrasage_billed_terms FINAL WHERE ${of} ORDER BY month, tenant_id`,
     z.object({
-      ...{ closing_id: z.string(), tenant_id: z.string(), month: z.string() },
-      ...{ plan: z.string(), plan_version: z.coerce.number(), plan_text: z.string() },
-      ...{ currency: z.string(), amount: z.string(), quota_events: limit, quota_bytes: limit },
+      ...{ ...terms, quota_events: limit, quota_bytes: limit },
       thresholds: z.string().transform((text) => z.array(z.number()).parse(JSON.parse(text))),
-      lines: z
-        .string()
-        .default('')
-        .transform((text) => (text === '' ? null : lockedLines(text))),
+      lines: z.string().transform((text) => (text === '' ? null : lockedLines(text))),
     }),
     params,
   );
   const theirs = groupBy(figures, keyOf);
-  return terms.map((row): Billed => {
-    const { plan: name, plan_version: version, plan_text: text, currency } = row;
-    return {
-      ...{ closingId: row.closing_id, tenant: row.tenant_id, month: row.month },
+  return rows.map(
+    (row): Billed => ({
+      ...{ closingId, tenant: row.tenant_id, month: row.month },
       figures: (theirs.get(keyOf(row)) ?? []).map((figure) => ({
         ...{ type: figure.event_type, events: figure.events },
         ...{ bytesIngested: figure.bytes_ingested, bytesReceived: figure.bytes_received },
       })),
-      plan: name === '' ? null : { name, version, text, currency },
-      ...{ lines: row.lines, amount: row.amount === '' ? null : decimal(row.amount) },
+      ...{ ...termsOf(row), lines: row.lines },
       quota: { events: row.quota_events, bytes: row.quota_bytes },
       thresholds: row.thresholds,
-    };
-  });
+    }),
+  );
 }
 
-function keyOf({ closing_id, tenant_id, month }: { closing_id: string; tenant_id: string; month: string }) {
-  return JSON.stringify([closing_id, tenant_id, month]);
+/** By what a month of a tenant was billed, and to what it came. */
+export type Terms = Pick<Billed, 'tenant' | 'month' | 'plan' | 'amount'>;
+
+/** Months of tenants in one question: the longest names are still within the address of a request. */
+const ASKED = 500;
+
+/** By what closings have billed these months of these tenants: of each, one for every closing that did. */
+export async function readTerms(
+  store: Pick<Store, 'query'>,
+  { closingIds, of }: { closingIds: readonly string[]; of: readonly { tenant: string; month: string }[] },
+): Promise<Terms[]> {
+  const found: Terms[] = [];
+  for (let i = 0; i < of.length; i += ASKED) {
+    const some = of.slice(i, i + ASKED);
+    const rows = await store.query(
+      `SELECT tenant_id, month, plan, plan_version, plan_text, currency, amount
+      FROM {{db}}.infrasage_billed_terms FINAL
+      WHERE closing_id IN {ids:Array(String)} AND tenant_id IN {tenants:Array(String)}
+        AND has(arrayZip({months:Array(String)}, {tenants:Array(String)}), (month, tenant_id))
+      ORDER BY month, tenant_id, closing_id`,
+      z.object(terms),
+      {
+        ids: closingIds,
+        tenants: some.map(({ tenant }) => tenant),
+        months: some.map(({ month }) => month),
+      },
+    );
+    for (const row of rows) found.push({ tenant: row.tenant_id, month: row.month, ...termsOf(row) });
+  }
+  return found;
+}
+
+function termsOf(row: z.infer<z.ZodObject<typeof terms>>): Pick<Billed, 'plan' | 'amount'> {
+  const { plan: name, plan_version: version, plan_text: text, currency, amount } = row;
+  return {
+    plan: name === '' ? null : { name, version, text, currency },
+    amount: amount === '' ? null : decimal(amount),
+  };
+}
+
+function keyOf({ tenant_id, month }: { tenant_id: string; month: string }) {
+  return JSON.stringify([tenant_id, month]);
 }

@@ -1,6 +1,6 @@
 import type { Month } from '../period.ts';
 import type { TypeQuantities } from '../plans/rate.ts';
-import { monthlyFigures, type TypeFigures, typeFigures } from '../reports/type-figures.ts';
+import { type TypeFigures, typeFigures } from '../reports/type-figures.ts';
 import type { Store } from '../store/store.ts';
 
 export type { TypeFigures, TypeQuantities };
@@ -16,20 +16,4 @@ export function monthFigures(
   { tenantId, month, asOf }: { tenantId: string | null; month: Month; asOf?: Date | undefined },
 ): Promise<TypeFigures[]> {
   return typeFigures(store, { tenantId, period: month.period, asOf });
-}
-
-/**
- * The same of several months that follow each other.
- * @param wanted.months the first and the last
- */
-export function figuresOfMonths(
-  store: Store,
-  {
-    tenantId,
-    months: { first, last },
-    asOf,
-  }: { tenantId: string | null; months: { first: Month; last: Month }; asOf?: Date | undefined },
-): Promise<(TypeFigures & { month: string })[]> {
-  const period = { start: first.period.start, end: last.period.end, open: false };
-  return monthlyFigures(store, { tenantId, period, asOf });
 }

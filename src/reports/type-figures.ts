@@ -18,13 +18,13 @@ interface Wanted extends Scope {
   asOf?: Date | undefined;
 }
 
-const figures = {
+const row = z.object({
   tenant: z.string(),
   type: z.string(),
   events: uint64,
   bytesIngested: uint64,
   bytesReceived: uint64,
-};
+});
 
 /**
  * The figures of a period by tenant and type, from the metering, largest first.
@@ -32,27 +32,13 @@ const figures = {
  * @throws InfrasageError (exit 3) where that is not known any more
  */
 export function typeFigures(store: Store, wanted: Wanted): Promise<TypeFigures[]> {
-  return ask(store, wanted, { groups: '', row: z.object(figures) });
-}
-
-/** The same by month: 2026-10. */
-export function monthlyFigures(store: Store, wanted: Wanted): Promise<(TypeFigures & { month: string })[]> {
-  const row = z.object({ ...figures, month: z.string() });
-  return ask(store, wanted, { groups: `formatDateTime(hour, '%Y-%m') AS month, `, row });
-}
-
-function ask<Row>(
-  store: Store,
-  wanted: Wanted,
-  { groups, row }: { groups: string; row: z.ZodType<Row> },
-): Promise<Row[]> {
   return metered(store, wanted, ({ from, params }) =>
     store.query(
-      `SELECT ${groups}tenant_id AS tenant, event_type AS type, sum(event_count) AS events,
+      `SELECT tenant_id AS tenant, event_type AS type, sum(event_count) AS events,
         sum(m.bytes_ingested) AS bytesIngested, sum(m.bytes_received) AS bytesReceived
       FROM ${from} AS m
       WHERE ${inScope(wanted)}
-      GROUP BY ${groups ? 'month, ' : ''}tenant, type
+      GROUP BY tenant, type
       ORDER BY events DESC, tenant, type`,
       row,
       { ...params, ...scopeParams(wanted) },
