@@ -81,7 +81,7 @@ describe('imports', () => {
     ['src/config.ts'],
     ['settings'],
     ['render'],
-    ['src/period.ts', 'src/quantity.ts', 'src/strict-json.ts'],
+    ['src/period.ts', 'src/quantity.ts', 'src/strict-json.ts', 'src/group-by.ts'],
     ['src/errors.ts', 'src/io.ts', 'src/version.ts'],
   ];
 

@@ -201,3 +201,46 @@ describe('the invoice of a month', () => {
     expect(stderr).toContain('broken.yaml:12: charges[0].tiers[0].price: must not be negative');
   });
 });
+
+describe('a bill of all tenants', () => {
+  let box: Sandbox;
+  beforeAll(() => {
+    box = sandbox({ initialised: true });
+  });
+  afterAll(() => box.remove());
+  const run = (...args: string[]) => box.run(args, { now: NOW });
+  const february = async (...args: string[]) => (await run('billing', '--month', '2024-02', ...args)).stdout;
+  const ingest = (name: string, ...all: string[]) => run('ingest', box.file(name, lines(...all)));
+
+  test('goes by the name of one where it is of one alone, and else says whose each line is', async () => {
+    await ingest('other.ndjson', event({ timestamp: TIME, tenant_id: 'other' }));
+    expect(await february()).toMatch(/^Bill of other, 2024-02/);
+    expect((await run('billing', 'close', '2024-01')).status).toBe(0);
+    await ingest('late.ndjson', event({ timestamp: '2024-01-05T10:00:00Z', tenant_id: 'late' }));
+    // Somebody whose events are of an earlier month.
+    expect(await february()).toMatch(/^Bill of all tenants, 2024-02/);
+
+    const file = box.file('plan.yaml', yamlOf({ ...PLAN, base_fee: '7.00', minimum: '9.00', charges: [] }));
+    await run('plans', 'apply', file, '--from', '2024-02');
+    await run('plans', 'assign', 'standard', '--tenant', 'own', '--from', '2024-02');
+    // Somebody who has sent nothing, and pays the fee.
+    const table = await february();
+    expect(table).toMatch(/^Bill of all tenants, 2024-02/);
+    expect(table).toMatch(/^Tenant +Line/m);
+    expect(table).toMatch(/^own +base_fee .*7\.00$/m);
+    expect(table).toContain('Total of own: 9.00 EUR, by plan standard, version 1\n');
+    expect(table).toContain('Without a plan: other');
+    const [header = [], ...rows] = parseCsv(await february('--format', 'csv'));
+    expect(rows.map((row) => row[header.indexOf('tenant_id')])).toEqual(['own', 'own']);
+    expect(await february('--format', 'markdown')).toMatch(/^\| Tenant +\| Line/m);
+    expect(JSON.parse(await february('--json'))).toMatchObject({
+      ...{ tenant_id: null, by_tenant: [{ tenant_id: 'other' }], invoices: [{ tenant_id: 'own' }] },
+      adjustments: [{ tenant_id: 'late' }],
+    });
+
+    const alone = await february('--tenant', 'own');
+    expect(alone).toMatch(/^Bill of own, 2024-02/);
+    expect(alone).toMatch(/^Line +What/m);
+    expect(alone).toContain('Total: 9.00 EUR, by plan standard, version 1\n');
+  });
+});

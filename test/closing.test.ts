@@ -435,6 +435,69 @@ describe('closings', () => {
     expect(await amounts('2024-07')).toEqual(['late 2024-04 1 6.00', 'late 2024-05 2 7.00']);
   });
 
+  /** Adds an event of every one of so many tenants, whose names sort otherwise where they are escaped. */
+  const addAll = (name: string, tenants: number) =>
+    store.command(
+      `INSERT INTO {{db}}.infrasage_raw_firehose (tenant_id, timestamp, event_type, service_id, value)
+      SELECT concat('t', char(33 + number % 90), leftPad(toString(number), 4, '0')), toDateTime64({at:String}, 3, 'UTC'), 'log', 'api', 1
+      FROM numbers({tenants:UInt32})`,
+      { at: `${name}-05 10:00:00`, tenants },
+    );
+
+  it('of months that are as they were billed read nothing, however many they are', async () => {
+    await plansFrom(store, '2024-03', { '': { name: 'fee', currency: 'EUR', digits: 2, charges: [FLAT] } });
+    const rowsRead = async () => {
+      let rows = 0;
+      const counting: Store = Object.create(store, {
+        query: {
+          value: async (...args: Parameters<Store['query']>) => {
+            const found = await store.query(...args);
+            rows += found.length;
+            return found;
+          },
+        },
+      });
+      const { after } = (await readClosings(store)).neighbours ?? { after: '' };
+      const { adjustments } = await bill(counting, { tenantId: null, month: month(after), now: NOW });
+      expect(adjustments).toEqual([]);
+      return rows;
+    };
+    const read: number[] = [];
+    for (const name of ['2024-03', '2024-04', '2024-05']) {
+      await addAll(name, 20);
+      await close(name);
+      read.push(await rowsRead());
+    }
+    const [first = 0] = read;
+    // The record of each closing.
+    expect(read).toEqual([first, first + 1, first + 2]);
+  });
+
+  it('bill what comes late for every one of many tenants, in the order in which it stays', async () => {
+    await plansFrom(store, '2024-04', {
+      '': { name: 'fee', currency: 'EUR', digits: 2, base_fee: '5.00', charges: [FLAT] },
+    });
+    const TENANTS = 520;
+    for (const name of ['2024-04', '2024-05']) {
+      await addAll(name, TENANTS);
+      await close(name);
+    }
+    await addAll('2024-04', TENANTS);
+    await addAll('2024-05', 10);
+    const open = await billOf('2024-06');
+    expect(open.adjustments.map(({ month: of }) => of)).toEqual([
+      ...Array<string>(TENANTS).fill('2024-04'),
+      ...Array<string>(10).fill('2024-05'),
+    ]);
+    expect(new Set(open.adjustments.map(({ amount }) => amount?.toFixed(2)))).toEqual(new Set(['1.00']));
+    await close('2024-06');
+    const closed = await billOf('2024-06');
+    expect(billJson(closed).adjustments).toEqual(billJson(open).adjustments);
+    expect(closed.invoices.map(({ tenant, total }) => `${tenant} ${total}`)).toEqual(
+      open.invoices.map(({ tenant, total }) => `${tenant} ${total}`),
+    );
+  });
+
   it('keep the lines of an invoice as they were; those from before lines were locked are rated anew', async () => {
     await plansFrom(store, '2024-05', { 'acme-corp': PLAN });
     await add('2024-05', 'acme-corp', 'log', 9);

@@ -1,3 +1,4 @@
+import { groupBy } from '../group-by.ts';
 import type { Catalog, PlanInForce } from '../plans/catalog.ts';
 import { amountText, type Decimal, sum, ZERO } from '../plans/money.ts';
 import { type Plan, parsePlan } from '../plans/plan.ts';
@@ -5,7 +6,6 @@ import { type InvoiceLine, rate, subtotal } from '../plans/rate.ts';
 import type { LockedPlan, Terms } from './billed.ts';
 import type { Change } from './changes.ts';
 import type { TypeQuantities } from './figures.ts';
-import { groupBy } from './group-by.ts';
 
 /** What has changed of a closed month since it was billed; it goes on the bill of the first month that is not closed. */
 export interface TenantAdjustment {

@@ -105,6 +105,16 @@ async function lockedInvoice(
   };
 }
 
+/** Whoever is on a bill: with events, with an invoice, or with something of an earlier month. */
+export function tenantsOn({ found, invoices: made, adjustments }: Bill): string[] {
+  const names = [
+    ...found.tenants.map(({ tenant_id }) => tenant_id),
+    ...made.map(({ tenant }) => tenant),
+    ...adjustments.map(({ tenant }) => tenant),
+  ];
+  return [...new Set(names)];
+}
+
 /** The JSON shape of a bill: its totals, and where there are any, its invoices and adjustments. */
 export function billJson({ found, invoices: made, adjustments, closing }: Bill) {
   return {

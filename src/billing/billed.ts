@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { Quota } from '../alerts/quotas.ts';
+import { groupBy } from '../group-by.ts';
 import { type Decimal, decimal } from '../plans/money.ts';
 import type { InvoiceLine } from '../plans/rate.ts';
 import { type Store, uint64 } from '../store/store.ts';
 import type { TypeQuantities } from './figures.ts';
-import { groupBy } from './group-by.ts';
 import { lockedLines, lockedText } from './locked-lines.ts';
 
 /** What a closing has billed a tenant for a month: its own, or an earlier one of which it bills what has changed. */

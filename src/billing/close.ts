@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import { type Limits, readLimits } from '../alerts/status.ts';
 import { InfrasageError } from '../errors.ts';
+import { groupBy } from '../group-by.ts';
 import type { Month } from '../period.ts';
 import { type Catalog, PLANS_LOCK, readCatalog } from '../plans/catalog.ts';
 import { rate, subtotal } from '../plans/rate.ts';
@@ -13,7 +14,6 @@ import { openAdjustments } from './bill.ts';
 import { type Billed, writeBilled } from './billed.ts';
 import { type ClosingRecord, type Closings, NOTHING, readClosings, record, type Totals } from './closings.ts';
 import { monthFigures, type TypeFigures } from './figures.ts';
-import { groupBy } from './group-by.ts';
 import { type Obstacle, obstacles } from './obstacles.ts';
 
 /** What one closing or reopening does at a time. */

@@ -1,4 +1,5 @@
 import { type InfrasageError, usageError } from '../errors.ts';
+import { groupBy } from '../group-by.ts';
 import { isoTime, type Month } from '../period.ts';
 import { amountText, type Decimal, decimal, divideRounded, minorDigits, sum, ZERO } from '../plans/money.ts';
 import type { Plan } from '../plans/plan.ts';
@@ -7,7 +8,6 @@ import type { Grouping, Kind } from '../reports/grouping.ts';
 import { type GroupsBy, type MeteredGroup, meteredGroups } from '../reports/groups.ts';
 import type { Store } from '../store/store.ts';
 import { bill } from './bill.ts';
-import { groupBy } from './group-by.ts';
 import { type Invoice, priceText } from './invoice.ts';
 import { shareParts } from './shares.ts';
 import type { StoragePrice } from './storage-price.ts';

@@ -81,25 +81,25 @@ export function withAdjustments(
   adjustments: readonly TenantAdjustment[],
   { month, now }: { month: Month; now: Date },
 ): Invoice[] {
-  const all = [...made];
+  const key = (tenant: string, currency: string) => JSON.stringify([tenant, currency]);
+  // Each in its place, those without lines after all others.
+  const all = new Map(made.map((invoice) => [key(invoice.tenant, invoice.currency), invoice]));
   for (const { tenant, month: of, quantities, plan, amount } of adjustments) {
     if (!plan || !amount) continue;
     const { name, version, currency } = plan;
-    const at = all.findIndex((one) => one.tenant === tenant && one.currency === currency);
     const open = now < month.period.end;
-    const invoice = all[at] ?? {
+    const invoice = all.get(key(tenant, currency)) ?? {
       ...{ tenant, month, plan: { name, version }, currency, lines: [], adjustments: [] },
       ...{ subtotal: ZERO, total: ZERO, open, projected: open ? { method: 'linear', total: ZERO } : null },
     };
-    const added = {
+    all.set(key(tenant, currency), {
       ...invoice,
       adjustments: [...invoice.adjustments, { month: of, quantities, amount }],
       total: invoice.total.plus(amount),
       projected: invoice.projected && { ...invoice.projected, total: invoice.projected.total.plus(amount) },
-    };
-    all.splice(at < 0 ? all.length : at, 1, added);
+    });
   }
-  return all;
+  return [...all.values()];
 }
 
 /** Figures by their tenant, by events, largest first; then those that have none. */

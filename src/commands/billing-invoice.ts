@@ -6,24 +6,29 @@ import { printable } from '../render/text.ts';
 /** Tenants whose totals are written out; of more, the number is given. */
 const MOST_TENANTS = 20;
 
-/** The lines of invoices, one after the other, for every format but JSON; notes have what they come to. */
+/**
+ * The lines of invoices, one after the other, for every format but JSON; notes have what they come to.
+ * @param on.several whether there is more than one tenant on the bill, with an invoice or without: each line says whose
+ *   it is then
+ */
 export function invoiceLines(
   invoices: readonly Invoice[],
+  on: { several: boolean },
 ): Pick<Report, 'rows' | 'columns' | 'tableColumns' | 'wrap' | 'notes'> {
-  const several = invoices.length > 1;
+  const several = on.several || invoices.length > 1;
   return {
     rows: invoices.flatMap(rowsOf),
     columns: [TENANT, ...COLUMNS],
-    tableColumns: tableColumns(invoices),
+    tableColumns: tableColumns(invoices, several),
     wrap: true,
     notes: several ? totalsOf(invoices) : invoices.flatMap(notesOf),
   };
 }
 
 /** What there is room for: of one tenant what each line is, of several whose it is. */
-function tableColumns(invoices: readonly Invoice[]): Column[] {
+function tableColumns(invoices: readonly Invoice[], several: boolean): Column[] {
   const currencies = new Set(invoices.map(({ currency }) => currency));
-  const shown = invoices.length > 1 ? SHOWN : ['description', ...SHOWN];
+  const shown = several ? SHOWN : ['description', ...SHOWN];
   const columns = COLUMNS.filter(
     ({ key }) => shown.includes(key) || (key === 'currency' && currencies.size > 1),
   );
@@ -31,7 +36,7 @@ function tableColumns(invoices: readonly Invoice[]): Column[] {
   const named = columns.map((column) =>
     column.key === 'amount' && currencies.size === 1 ? { ...column, title: `Amount ${one}` } : column,
   );
-  return invoices.length > 1 ? [TENANT, ...named] : named;
+  return several ? [TENANT, ...named] : named;
 }
 
 const TENANT: Column = { key: 'tenant_id', title: 'Tenant', kind: 'text' };

@@ -1,7 +1,7 @@
 import { usedPercent } from '../alerts/quotas.ts';
-import type { TenantAdjustment } from '../billing/adjustments.ts';
-import type { Bill } from '../billing/bill.ts';
+import { type Bill, tenantsOn } from '../billing/bill.ts';
 import type { Invoice } from '../billing/invoice.ts';
+import { groupBy } from '../group-by.ts';
 import { isoTime } from '../period.ts';
 import { amountText } from '../plans/money.ts';
 import type { Column, Row } from '../render/report.ts';
@@ -30,20 +30,20 @@ export function billSheets(its: Bill, now: Date): Sheet[] {
   const { start, end } = found.month.period;
   const open = start <= now && now < end;
   const metered = new Map(found.tenants.map((tenant) => [tenant.tenant_id, tenant]));
-  const names = [
-    ...new Set([...metered.keys(), ...invoices.map(({ tenant }) => tenant), ...adjustments.map(tenantOf)]),
-  ];
+  const names = tenantsOn(its);
+  const invoicesOf = groupBy(invoices, tenantOf);
+  const changesOf = groupBy(adjustments, tenantOf);
   if (names.length === 0) return [usageSheet('all tenants', { facts, usage: undefined, open, notes: [] })];
   return names.flatMap((name) => {
     const usage = metered.get(name);
-    const changed = adjustmentNotes(adjustments.filter((one) => one.tenant === name));
+    const changed = adjustmentNotes(changesOf.get(name) ?? []);
     const of = { facts, usage, open, notes: [...(usage ? quotaNotes(usage) : []), ...changed] };
-    const theirs = invoices.filter(({ tenant }) => tenant === name);
+    const theirs = invoicesOf.get(name) ?? [];
     return theirs.length > 0 ? theirs.map((invoice) => invoiceSheet(invoice, of)) : [usageSheet(name, of)];
   });
 }
 
-function tenantOf({ tenant }: TenantAdjustment): string {
+function tenantOf({ tenant }: { tenant: string }): string {
   return tenant;
 }
 
@@ -71,7 +71,7 @@ function monthFacts({ found: { month, asOf }, closing }: Bill, now: Date): Pair[
 function invoiceSheet(invoice: Invoice, { facts, usage, notes }: Its): Sheet {
   const { tenant, plan, currency, subtotal, adjustments, total, projected } = invoice;
   // What is billed of earlier months comes below the subtotal.
-  const { rows, tableColumns = [] } = invoiceLines([{ ...invoice, adjustments: [] }]);
+  const { rows, tableColumns = [] } = invoiceLines([{ ...invoice, adjustments: [] }], { several: false });
   const money = (amount: Invoice['total']) => `${amountText(amount, currency)} ${currency}`;
   return {
     kind: plan.version === null ? 'Trial invoice' : 'Invoice',

@@ -1,5 +1,5 @@
 import type { Dimension } from '../alerts/evaluate.ts';
-import { type Bill, bill, billJson } from '../billing/bill.ts';
+import { type Bill, bill, billJson, tenantsOn } from '../billing/bill.ts';
 import type { Invoice } from '../billing/invoice.ts';
 import { usageError } from '../errors.ts';
 import { parseAsOf, parseMonth } from '../period.ts';
@@ -119,11 +119,11 @@ function daysNote(changed: bigint, measure: Dimension): string {
 
 function billingReport(its: Bill, now: Date): Report {
   const { found, invoices: made, adjustments, closing } = its;
-  const { tenantId, month, tenants, total } = found;
-  const several = tenants.length > 1;
+  const { tenantId, month, total } = found;
+  const names = tenantsOn(its);
   const ahead = now < month.period.start;
   const open = !ahead && !closing && now < month.period.end;
-  const [only] = tenants;
+  const [only] = names.length === 1 ? names : ['all tenants'];
   const usage = [
     `${made.length > 0 ? 'Metered' : 'Total'}: ${plural(total.total_events, 'event')}${total.millions_of_events > 0 ? ` (${total.millions_of_events} million)` : ''}, ${formatBytes(total.total_bytes)} stored`,
     ...(open
@@ -132,12 +132,12 @@ function billingReport(its: Bill, now: Date): Report {
   ];
   // A quota that is set today is not that of a month that is over.
   const limits = open || found.limits.length > 0 ? alertLines(found) : [];
-  const invoice = made.length > 0 ? invoiceLines(made) : undefined;
+  const invoice = made.length > 0 ? invoiceLines(made, { several: names.length > 1 }) : undefined;
   const state = ahead ? ', not begun yet' : open ? ', still open' : closing ? ', closed' : '';
   return {
     data: billJson(its),
     ...usageLines(its),
-    title: `Bill of ${tenantId ?? (several ? 'all tenants' : (only?.tenant_id ?? 'all tenants'))}, ${month.name} (UTC)${state}${asOfWords(found.asOf)}`,
+    title: `Bill of ${tenantId ?? only}, ${month.name} (UTC)${state}${asOfWords(found.asOf)}`,
     ...invoice,
     notes: [
       ...(invoice ? [...(invoice.notes ?? []), ...withoutPlan(found, made)] : []),

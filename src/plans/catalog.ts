@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ownOrDefault } from '../alerts/own.ts';
 import { InfrasageError } from '../errors.ts';
+import { groupBy } from '../group-by.ts';
 import type { Month } from '../period.ts';
 import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
 import { type Plan, parsePlan } from './plan.ts';
@@ -42,33 +43,32 @@ export interface PlanInForce {
 export class Catalog {
   readonly versions: readonly PlanVersion[];
   readonly assignments: readonly Assignment[];
+  readonly #versionsOf: ReadonlyMap<string, readonly PlanVersion[]>;
+  readonly #assignmentsOf: ReadonlyMap<string, readonly Assignment[]>;
   readonly #parsed = new Map<PlanVersion, Promise<Plan>>();
 
   /** @param rows each in the order of their versions */
   constructor(rows: { versions: readonly PlanVersion[]; assignments: readonly Assignment[] }) {
     this.versions = rows.versions;
     this.assignments = rows.assignments;
+    // Every tenant may have an assignment, and each is asked for.
+    this.#versionsOf = groupBy(rows.versions, ({ name }) => name);
+    this.#assignmentsOf = groupBy(rows.assignments, ({ tenantId }) => tenantId);
   }
 
   /** Names of all plans. */
   get names(): string[] {
-    return [...new Set(this.versions.map(({ name }) => name))].sort();
+    return [...this.#versionsOf.keys()].sort();
   }
 
   /** The version of a plan that a month has; undefined where it begins later, or is not there. */
   version(name: string, month: string): PlanVersion | undefined {
-    return inForce(
-      this.versions.filter((one) => one.name === name),
-      month,
-    );
+    return inForce(this.#versionsOf.get(name) ?? [], month);
   }
 
   /** The assignment of exactly this tenant, or with '' the default; undefined where it has none in that month. */
   own(tenantId: string, month: string): Assignment | undefined {
-    const last = inForce(
-      this.assignments.filter((one) => one.tenantId === tenantId),
-      month,
-    );
+    const last = inForce(this.#assignmentsOf.get(tenantId) ?? [], month);
     return last?.plan == null ? undefined : last;
   }
 
@@ -83,12 +83,12 @@ export class Catalog {
 
   /** Whether a month of anybody would be billed by a plan, of this name. */
   isAssigned(name: string, month: string): boolean {
-    return this.assignments.some(({ tenantId }) => this.own(tenantId, month)?.plan === name);
+    return [...this.#assignmentsOf.keys()].some((tenantId) => this.own(tenantId, month)?.plan === name);
   }
 
   /** Tenants that have a plan of their own in a month. */
   tenantsWithOwn({ name: month }: Pick<Month, 'name'>): string[] {
-    const tenants = [...new Set(this.assignments.map(({ tenantId }) => tenantId))].sort();
+    const tenants = [...this.#assignmentsOf.keys()].sort();
     return tenants.filter((tenant) => tenant !== '' && this.own(tenant, month) !== undefined);
   }
 

@@ -2,6 +2,7 @@ import type { UsageAlert } from '../alerts/alerts.ts';
 import { endOf } from '../alerts/evaluate.ts';
 import { usedPercent } from '../alerts/quotas.ts';
 import { type LimitStatus, type Limits, readLimits } from '../alerts/status.ts';
+import { groupBy } from '../group-by.ts';
 import { isoTime, type Month } from '../period.ts';
 import type { Store } from '../store/store.ts';
 import { type TypeFigures, typeFigures } from './type-figures.ts';
@@ -86,13 +87,10 @@ export function billingOf(
   }: { tenantId: string | null; month: Month; now: Date; asOf?: Date | undefined },
 ): Billing {
   const at = asOf ?? now;
-  const names = [...new Set([...(tenantId === null ? [] : [tenantId]), ...rows.map((row) => row.tenant)])];
+  const rowsOf = groupBy(rows, ({ tenant }) => tenant);
+  const names = [...new Set([...(tenantId === null ? [] : [tenantId]), ...rowsOf.keys()])];
   const tenants = names.map((name): TenantMonth => {
-    const month_ = summarise(
-      rows.filter((row) => row.tenant === name),
-      month,
-      at,
-    );
+    const month_ = summarise(rowsOf.get(name) ?? [], month, at);
     const { events, bytes } = limits.quotaOf(name);
     return {
       tenant_id: name,
