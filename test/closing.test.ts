@@ -11,6 +11,7 @@ import { monthFigures } from '../src/billing/figures.ts';
 import { recordIntent } from '../src/ingest/ledger.ts';
 import { type Month, parseMonth } from '../src/period.ts';
 import { applyPlan, assignPlan } from '../src/plans/catalog.ts';
+import { CURRENCIES } from '../src/plans/currencies.ts';
 import { parsePlan } from '../src/plans/plan.ts';
 import { renderJson } from '../src/render/json.ts';
 import { PLAIN_LINES, type Store } from '../src/store/store.ts';
@@ -512,6 +513,72 @@ describe('closings', () => {
     );
     await lines(`''`);
     expect(await text('2024-05')).toBe(printed);
+  });
+
+  it('keep the digits of their currency, whatever becomes of it; plans that are stored stay readable', async () => {
+    const huf: OraclePlan = {
+      ...{ name: 'huf', currency: 'HUF', digits: 2, base_fee: '12.80' },
+      charges: [{ ...FLAT, price: '0.01' }],
+    };
+    await plansFrom(store, '2024-05', { 'acme-corp': huf });
+    await add('2024-05', 'acme-corp', 'log', 3);
+    await close('2024-05');
+    await add('2024-05', 'acme-corp', 'log', 4);
+    await close('2024-06');
+    await add('2024-05', 'acme-corp', 'log', 5);
+    const printed = [await text('2024-05'), await text('2024-06')];
+    expect(printed[0]).toContain('"total": "12.83"');
+    expect(printed[1]).toContain('"total": "12.84"');
+    const table = CURRENCIES as Map<string, number>;
+    try {
+      for (const change of [() => table.set('HUF', 0), () => table.delete('HUF')]) {
+        change();
+        expect([await text('2024-05'), await text('2024-06')]).toEqual(printed);
+        expect(await text('2024-07')).toContain('"amount": "0.05"');
+      }
+    } finally {
+      table.set('HUF', 2);
+    }
+  });
+
+  it('bill what came late for one: its costs say on which bill it is', async () => {
+    const fee = { name: 'fee', currency: 'EUR', digits: 2, base_fee: '5.00', charges: [FLAT] };
+    await plansFrom(store, '2024-04', { '': fee });
+    await add('2024-04', 'acme-corp', 'log', 2);
+    await add('2024-03', 'nobody', 'log', 1);
+    await close('2024-03');
+    await close('2024-04');
+    await add('2024-03', 'never', 'log', 1);
+    await add('2024-04', 'late', 'log', 1);
+    const costs = (name: string, tenantId: string | null) =>
+      costsOf(store, {
+        ...{ tenantId, month: month(name), now: NOW, groupBy: 'event_type', weight: 'events' },
+      });
+    for (const step of [() => {}, () => close('2024-05')]) {
+      await step();
+      // Nobody had a plan in March.
+      expect(await costs('2024-03', null)).toMatchObject({
+        withoutPlan: ['never', 'nobody'],
+        billedLater: [],
+      });
+      expect(await costs('2024-04', null)).toMatchObject({
+        tenants: [{ bill: { tenant: 'acme-corp' } }],
+        withoutPlan: [],
+        billedLater: [{ tenant: 'late', on: '2024-05' }],
+      });
+    }
+    await add('2024-04', 'later', 'log', 1);
+    const { billedLater } = await costs('2024-04', null);
+    expect(billedLater).toEqual([
+      { tenant: 'late', on: '2024-05' },
+      { tenant: 'later', on: '2024-06' },
+    ]);
+    // Of an adjustment, its month has what it comes from, by the type that changed most.
+    const how = { by: 'hour', order: 'size', limit: 20 } as const;
+    const asked = { ...how, tenantId: 'late', month: month('2024-05'), now: NOW, name: 'adjustment.2024-04' };
+    await expect(explain(store, asked)).rejects.toMatchObject({
+      hint: expect.stringContaining('--month 2024-04 --explain log --tenant late'),
+    });
   });
 
   it.each([1, 3])(

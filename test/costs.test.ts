@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { costsJson, costsOf, WEIGHTS, type Weight } from '../src/billing/costs.ts';
 import type { StoragePrice } from '../src/billing/storage-price.ts';
 import { isoTime, parseMonth } from '../src/period.ts';
-import { decimal } from '../src/plans/money.ts';
+import { decimal, minorDigits } from '../src/plans/money.ts';
 import { jsonText } from '../src/render/json.ts';
 import { parseGrouping } from '../src/reports/grouping.ts';
 import { GROUPS } from '../src/reports/groups.ts';
@@ -121,7 +121,7 @@ describe('with plans, storage prices and services of several tenants', () => {
           found[`${by} ${weight}`] = await costsIn(store, by, { weight, tenantId: 'acme-corp' });
         for (const currency of ['JPY', 'EUR', 'KWD'])
           found[`${by} ${currency}`] = await costsIn(store, by, {
-            storage: { price: decimal(PRICE), currency },
+            storage: { price: decimal(PRICE), currency, digits: minorDigits(currency) },
           });
       }
       for (const [query, tenant] of ASKED)
@@ -419,5 +419,74 @@ it('shares over thousands of groups, and ends the same every time', async () => 
     expect(tenant?.breakdown).toHaveLength(3_000);
     expect(sumOf(tenant?.breakdown ?? [])).toBe(units(tenant?.total ?? ''));
     expect((await box.run(args)).stdout).toBe(first.stdout);
+  });
+});
+
+it('counts a month once where its tenant has bills in two currencies; who came late is named, with where it is billed', async () => {
+  await withStore(async (box) => {
+    const at = { now: new Date('2024-05-10T12:00:00Z') };
+    const priced = (name: string, currency: string, fee: string, price: string) =>
+      box.file(
+        `${name}.yaml`,
+        `name: ${name}\ncurrency: ${currency}\nbase_fee: ${fee}\ncharges:\n  - dimension: events\n    event_types: [log]\n    model: flat\n    price: ${price}\n`,
+      );
+    for (const [name, file, from] of [
+      ['p', priced('p', 'EUR', '10', '0.01'), '2024-03'],
+      ['pu', priced('pu', 'USD', '20', '0.02'), '2024-04'],
+    ] as const) {
+      await box.run(['plans', 'apply', file, '--from', from], at);
+      await box.run(['plans', 'assign', name, '--tenant', 't1', '--from', from], at);
+    }
+    await box.run(['plans', 'assign', 'p', '--from', '2024-03'], at);
+    const logs = (count: number, day: string, tenant: string) =>
+      some(count, { tenant_id: tenant, event_type: 'log', timestamp: `${day}T10:00:00Z` });
+    await box.json(['ingest'], {
+      stdin: lines(...logs(200, '2024-03-05', 't1'), ...logs(300, '2024-04-05', 't1')),
+    });
+    await box.run(['billing', 'close', '2024-03'], at);
+    await box.json(['ingest'], {
+      stdin: lines(...logs(7, '2024-03-06', 't1'), ...logs(2, '2024-03-06', 't3')),
+    });
+
+    const april = ['costs', '--month', '2024-04', '--tenant', 't1', '--weight', 'events'];
+    const csv = parseCsv((await box.run([...april, '--format', 'focus-csv'], at)).stdout);
+    expect(focusFaults(csv)).toEqual([]);
+    const [header = [], ...rows] = csv;
+    const column = (name: string) => rows.map((row) => row[header.indexOf(name)] ?? '');
+    const total = (name: string) => column(name).reduce((sum, value) => sum + Number(value), 0);
+    expect(total('ConsumedQuantity')).toBe(300);
+    expect(column('BillingCurrency')).toEqual(['USD', 'USD', 'EUR']);
+    expect(column('ChargeClass')).toEqual(['', '', 'Correction']);
+    expect(total('BilledCost')).toBeCloseTo(26 + 0.07, 9);
+    const { tenants } = JSON.parse((await box.run([...april, '--json'], at)).stdout) as CostsJson;
+    expect(tenants.map(({ parts }) => parts.map(({ kind }) => kind))).toEqual([
+      ['usage', 'base_fee'],
+      ['adjustment'],
+    ]);
+    expect(tenants.flatMap(({ breakdown }) => breakdown.map((row) => [row.events, row.amount]))).toEqual([
+      [300, '26.00'],
+      [0, '0.07'],
+    ]);
+
+    const march = ['costs', '--month', '2024-03'];
+    const reason =
+      'nothing was billed to t3 for 2024-03 when it was closed; it is an adjustment on the bill of 2024-04';
+    const late = await box.run([...march, '--tenant', 't3'], at);
+    expect(late).toMatchObject({ status: 2, stdout: '' });
+    expect(late.stderr).toContain(reason);
+    expect(late.stderr).toContain('infrasage costs --month 2024-04 --tenant t3');
+    const all = await box.run([...march, '--json'], at);
+    expect(all.stderr).toContain(`${reason}: left out`);
+    expect(JSON.parse(all.stdout)).toMatchObject({
+      ...{ tenants: [{ tenant_id: 't1', total: '12.00' }], without_plan: [] },
+      billed_later: [{ tenant_id: 't3', month: '2024-04' }],
+    });
+
+    // There is no pace of a month that has not begun.
+    const ahead = await box.run(['billing', '--month', '2024-06', '--tenant', 't1'], at);
+    expect(ahead.stdout).toContain('2024-06 (UTC), not begun yet');
+    expect(ahead.stdout).not.toContain('Projected');
+    const json = await box.run(['billing', '--month', '2024-06', '--tenant', 't1', '--json'], at);
+    expect(JSON.parse(json.stdout)).toMatchObject({ invoices: [{ open: false, projected: null }] });
   });
 });

@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { InfrasageError } from '../src/errors.ts';
 import { type Assignment, Catalog, type PlanVersion } from '../src/plans/catalog.ts';
-import { parsePlan } from '../src/plans/plan.ts';
+import { CURRENCIES } from '../src/plans/currencies.ts';
+import { amountText } from '../src/plans/money.ts';
+import { parsePlan, parseStoredPlan } from '../src/plans/plan.ts';
 
 const HEAD = 'name: standard\ncurrency: EUR\n';
 /** A plan with one charge of events; its first line is the 4th of the file. */
@@ -257,7 +259,54 @@ describe('a plan is refused with line and reason:', () => {
   });
 });
 
+describe('a currency', () => {
+  const inCurrency = (code: string, fee = '1') => `name: standard\ncurrency: ${code}\nbase_fee: ${fee}\n`;
+  /** Those with other than two digits, by the list of ISO 4217. */
+  const DIGITS: Record<number, string> = {
+    0: 'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF',
+    3: 'BHD IQD JOD KWD LYD OMR TND',
+    4: 'CLF UYW',
+  };
+
+  it('of the table has the digits of ISO 4217, and no more', async () => {
+    const others = new Map(
+      Object.entries(DIGITS).flatMap(([digits, codes]) =>
+        codes.split(' ').map((code): [string, number] => [code, Number(digits)]),
+      ),
+    );
+    expect([...CURRENCIES.keys()].filter((code) => others.has(code)).length).toBe(others.size);
+    for (const code of CURRENCIES.keys()) {
+      const digits = others.get(code) ?? 2;
+      const fee = digits === 0 ? '7' : `7.${'1'.repeat(digits)}`;
+      const plan = await parsePlan(inCurrency(code, fee), 'plan.yaml');
+      expect([code, amountText(plan.baseFee, plan)]).toEqual([code, fee]);
+      const more = digits === 0 ? `${fee}.1` : `${fee}1`;
+      expect(await refused(inCurrency(code, more))).toContain('decimals');
+    }
+  });
+
+  it('is one that is in use: withdrawn ones, metals and test codes are refused', async () => {
+    for (const code of ['EUR', 'VED', 'XCG', 'ZWG'])
+      expect((await parsePlan(inCurrency(code), 'plan.yaml')).currency).toBe(code);
+    for (const code of ['HRK', 'DEM', 'BGN', 'ANG', 'XAU', 'XTS', 'XXX', 'eur', 'QQQ'])
+      expect(await refused(inCurrency(code))).toContain('must be a currency');
+  });
+
+  it('of a plan that is stored was right when it was taken, and keeps its digits', async () => {
+    const withdrawn = await parseStoredPlan(inCurrency('HRK', '12.83'), 'standard');
+    expect(amountText(withdrawn.baseFee, withdrawn)).toBe('12.83');
+    // Had JPY had decimals once.
+    const fewer = await parseStoredPlan(inCurrency('JPY', '12.83'), 'standard');
+    expect(amountText(fewer.baseFee, fewer)).toBe('12.83');
+  });
+});
+
 describe('quantities', () => {
+  it('of what is included may be 0', async () => {
+    const [one] = (await parsePlan(charge('model: flat\nprice: 1\nincluded: 0'), 'plan.yaml')).charges;
+    expect(one?.included).toBe(0n);
+  });
+
   it.each([
     ['events', '1000', 1000n],
     ['events', '1_000', 1000n],

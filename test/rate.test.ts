@@ -215,6 +215,13 @@ describe('an amount', () => {
     expect(await amount('JPY', 0)).toBe('1');
     expect(await amount('EUR', 2)).toBe('1.23');
     expect(await amount('KWD', 3)).toBe('1.234');
+    // By ISO 4217; ICU says how many are usual in cash.
+    expect(await amount('IQD', 3)).toBe('1.234');
+    expect(await amount('HUF', 2)).toBe('1.23');
+    const [forint] = await agree(plan([events('flat', { price: '0.01' })], { currency: 'HUF' }), [
+      figures(40n),
+    ]);
+    expect(forint).toMatchObject({ unit_price: '0.01', amount: '0.40' });
   });
 
   it('of more than 64 bits is exact', async () => {

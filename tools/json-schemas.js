@@ -110,7 +110,7 @@ const invoice = o({
   subtotal: amount,
   adjustments: z.array(o({ ...adjustment, amount })),
   total: amount,
-  open: z.boolean().describe('whether the month is not over'),
+  open: z.boolean().describe('whether the month has begun and is not over'),
   projected: maybe(o({ method: z.literal('linear'), total: amount })).describe(
     'null where the month is over',
   ),
@@ -483,7 +483,10 @@ const costs = o({
       breakdown: z.array(costRow),
     }),
   ),
-  without_plan: z.array(z.string()).describe('tenants with usage of which there is no bill'),
+  without_plan: z.array(z.string()).describe('tenants with usage for which no plan is in force'),
+  billed_later: z
+    .array(o({ tenant_id: z.string(), month: monthName.describe('on whose bill it is an adjustment') }))
+    .describe('tenants whose usage came after the month was closed'),
 });
 
 /** By the command's words. */

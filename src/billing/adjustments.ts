@@ -1,7 +1,7 @@
 import { groupBy } from '../group-by.ts';
 import type { Catalog, PlanInForce } from '../plans/catalog.ts';
 import { amountText, type Decimal, sum, ZERO } from '../plans/money.ts';
-import { type Plan, parsePlan } from '../plans/plan.ts';
+import { type Plan, parseStoredPlan } from '../plans/plan.ts';
 import { type InvoiceLine, rate, subtotal } from '../plans/rate.ts';
 import type { LockedPlan, Terms } from './billed.ts';
 import type { Change } from './changes.ts';
@@ -31,7 +31,7 @@ export function adjustmentJson({ tenant, month, quantities, plan, amount }: Tena
     tenant_id: tenant,
     month,
     quantities: quantities.map(quantityJson),
-    amount: plan && amount && amountText(amount, plan.currency),
+    amount: plan && amount && amountText(amount, plan),
     currency: plan?.currency ?? null,
   };
 }
@@ -67,22 +67,22 @@ export async function adjustmentsOf(
   return found;
 }
 
-/** What a locked plan makes of figures. */
+/** What a locked plan makes of figures, to the digits that were locked with it. */
 export type RatedBy = (plan: LockedPlan, figures: readonly TypeQuantities[]) => Promise<InvoiceLine[]>;
 
 /** Rates by locked plans, of which each text is read once: thousands of tenants have the same. */
 export function rating(): RatedBy {
   const plans = new Map<string, Promise<Plan>>();
-  return async ({ name, text }, figures) => {
-    const plan = plans.get(text) ?? parsePlan(text, name);
+  return async ({ name, text, digits }, figures) => {
+    const plan = plans.get(text) ?? parseStoredPlan(text, name);
     plans.set(text, plan);
-    return rate(await plan, figures);
+    return rate({ ...(await plan), digits }, figures);
   };
 }
 
 /** A plan that is in force, as it is locked. */
 export function lockedPlan({ plan, version, text }: PlanInForce): LockedPlan {
-  return { name: plan.name, version, text, currency: plan.currency };
+  return { name: plan.name, version, text, currency: plan.currency, digits: plan.digits };
 }
 
 /** All that was billed of a month and tenant was by one plan. */

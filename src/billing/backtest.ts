@@ -1,6 +1,14 @@
 import { type Month, monthOf } from '../period.ts';
 import { readCatalog } from '../plans/catalog.ts';
-import { amountText, type Decimal, decimal, divideRounded, sum, ZERO } from '../plans/money.ts';
+import {
+  amountText,
+  type Decimal,
+  decimal,
+  divideRounded,
+  type InCurrency,
+  sum,
+  ZERO,
+} from '../plans/money.ts';
 import type { Plan } from '../plans/plan.ts';
 import { rate, subtotal } from '../plans/rate.ts';
 import type { Store } from '../store/store.ts';
@@ -28,9 +36,8 @@ export interface Bucket {
   tenants: number;
 }
 
-export interface Backtest {
+export interface Backtest extends InCurrency {
   plan: string;
-  currency: string;
   /** Oldest first. */
   months: readonly Month[];
   /** By their tenant, the largest change of the amount first. */
@@ -75,7 +82,8 @@ export async function backtest(
   const size = (change: Change) => change.new.minus(change.old).abs();
   tenants.sort((a, b) => size(b).cmp(size(a)) || (a.tenant < b.tenant ? -1 : 1));
   return {
-    ...{ plan: plan.name, currency: plan.currency, months: span, tenants, total: changeOf(tenants), skipped },
+    ...{ plan: plan.name, currency: plan.currency, digits: plan.digits, months: span, tenants },
+    ...{ total: changeOf(tenants), skipped },
     quantiles: quantilesOf(tenants),
     buckets: bucketsOf(tenants),
   };
@@ -151,9 +159,9 @@ export function backtestJson(found: Backtest, maxChange: Decimal | undefined) {
   const { plan, currency, months, tenants, total, quantiles, buckets, skipped } = found;
   const percent = (value: Decimal | null) => (value === null ? null : value.toFixed(2));
   const change = ({ old, new: wanted, percent: relative }: Change) => ({
-    old: amountText(old, currency),
-    new: amountText(wanted, currency),
-    difference: amountText(wanted.minus(old), currency),
+    old: amountText(old, found),
+    new: amountText(wanted, found),
+    difference: amountText(wanted.minus(old), found),
     change_percent: percent(relative),
   });
   return {

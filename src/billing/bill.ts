@@ -101,7 +101,7 @@ async function lockedInvoice(
   const net = subtotal(lines);
   return {
     ...{ tenant, month, plan: { name: plan.name, version: plan.version }, currency: plan.currency, lines },
-    ...{ subtotal: net, adjustments: [], total: net, open: false, projected: null },
+    ...{ digits: plan.digits, subtotal: net, adjustments: [], total: net, open: false, projected: null },
   };
 }
 

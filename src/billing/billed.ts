@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Quota } from '../alerts/quotas.ts';
 import { groupBy } from '../group-by.ts';
-import { type Decimal, decimal } from '../plans/money.ts';
+import { type Decimal, decimal, type InCurrency, minorDigits } from '../plans/money.ts';
 import type { InvoiceLine } from '../plans/rate.ts';
 import { type Store, uint64 } from '../store/store.ts';
 import type { TypeQuantities } from './figures.ts';
@@ -27,12 +27,11 @@ export interface Billed {
 }
 
 /** A plan as it was when it was billed by. */
-export interface LockedPlan {
+export interface LockedPlan extends InCurrency {
   name: string;
   version: number;
   /** YAML, as it was applied. */
   text: string;
-  currency: string;
 }
 
 /** Rows of one insert. */
@@ -56,7 +55,11 @@ export async function writeBilled(store: Store, billed: readonly Billed[]): Prom
     billed.map(({ closingId, tenant, month, plan, lines, amount, quota, thresholds }) => ({
       ...{ closing_id: closingId, tenant_id: tenant, month },
       ...{ plan: plan?.name ?? '', plan_version: plan?.version ?? 0, plan_text: plan?.text ?? '' },
-      ...{ currency: plan?.currency ?? '', amount: amount?.toFixed() ?? '' },
+      ...{
+        currency: plan?.currency ?? '',
+        digits: plan ? String(plan.digits) : '',
+        amount: amount?.toFixed() ?? '',
+      },
       ...{ quota_events: quota.events ?? 0n, quota_bytes: quota.bytes ?? 0n },
       ...{ thresholds: JSON.stringify(thresholds), lines: lines ? lockedText(lines) : '' },
     })),
@@ -71,9 +74,9 @@ const limit = uint64.transform((value) => (value === 0n ? null : value));
 
 /** Of the columns that say by which plan, and what it came to. */
 const terms = {
-  ...{ tenant_id: z.string(), month: z.string() },
+  ...{ closing_id: z.string(), tenant_id: z.string(), month: z.string() },
   ...{ plan: z.string(), plan_version: z.coerce.number(), plan_text: z.string() },
-  ...{ currency: z.string(), amount: z.string() },
+  ...{ currency: z.string(), digits: z.string(), amount: z.string() },
 };
 
 /** What a closing has billed, to one tenant or to all, by month and tenant; figures largest first. */
@@ -117,7 +120,7 @@ export async function readBilled(
 }
 
 /** By what a month of a tenant was billed, and to what it came. */
-export type Terms = Pick<Billed, 'tenant' | 'month' | 'plan' | 'amount'>;
+export type Terms = Pick<Billed, 'closingId' | 'tenant' | 'month' | 'plan' | 'amount'>;
 
 /** Months of tenants in one question: the longest names are still within the address of a request. */
 const ASKED = 500;
@@ -131,7 +134,7 @@ export async function readTerms(
   for (let i = 0; i < of.length; i += ASKED) {
     const some = of.slice(i, i + ASKED);
     const rows = await store.query(
-      `SELECT tenant_id, month, plan, plan_version, plan_text, currency, amount
+      `SELECT closing_id, tenant_id, month, plan, plan_version, plan_text, currency, digits, amount
       FROM {{db}}.infrasage_billed_terms FINAL
       WHERE closing_id IN {ids:Array(String)} AND tenant_id IN {tenants:Array(String)}
         AND has(arrayZip({months:Array(String)}, {tenants:Array(String)}), (month, tenant_id))
@@ -143,15 +146,18 @@ export async function readTerms(
         months: some.map(({ month }) => month),
       },
     );
-    for (const row of rows) found.push({ tenant: row.tenant_id, month: row.month, ...termsOf(row) });
+    for (const row of rows)
+      found.push({ closingId: row.closing_id, tenant: row.tenant_id, month: row.month, ...termsOf(row) });
   }
   return found;
 }
 
 function termsOf(row: z.infer<z.ZodObject<typeof terms>>): Pick<Billed, 'plan' | 'amount'> {
   const { plan: name, plan_version: version, plan_text: text, currency, amount } = row;
+  // Closings from before digits were locked have none.
+  const digits = row.digits === '' ? minorDigits(currency) : Number(row.digits);
   return {
-    plan: name === '' ? null : { name, version, text, currency },
+    plan: name === '' ? null : { name, version, text, currency, digits },
     amount: amount === '' ? null : decimal(amount),
   };
 }

@@ -1,14 +1,24 @@
 import { type InfrasageError, usageError } from '../errors.ts';
 import { groupBy } from '../group-by.ts';
 import { isoTime, type Month } from '../period.ts';
-import { amountText, type Decimal, decimal, divideRounded, minorDigits, sum, ZERO } from '../plans/money.ts';
+import {
+  amountText,
+  type Decimal,
+  decimal,
+  divideRounded,
+  type InCurrency,
+  priceText,
+  sum,
+  ZERO,
+} from '../plans/money.ts';
 import type { Plan } from '../plans/plan.ts';
 import { formatCount } from '../render/text.ts';
 import type { Grouping, Kind } from '../reports/grouping.ts';
 import { type GroupsBy, type MeteredGroup, meteredGroups } from '../reports/groups.ts';
 import type { Store } from '../store/store.ts';
 import { bill } from './bill.ts';
-import { type Invoice, priceText } from './invoice.ts';
+import { type BilledLater, billedLater } from './billed-later.ts';
+import type { Invoice } from './invoice.ts';
 import { shareParts } from './shares.ts';
 import type { StoragePrice } from './storage-price.ts';
 
@@ -28,10 +38,8 @@ export interface Part {
 }
 
 /** What a tenant is to pay for a month, and by what. */
-export interface Bill {
+export interface Bill extends InCurrency {
   tenant: string;
-  /** ISO 4217. */
-  currency: string;
   basis: { kind: 'storage_price'; price: Decimal } | { kind: 'plan'; name: string; version: number | null };
   parts: readonly Part[];
   /** The sum of the parts. */
@@ -72,6 +80,8 @@ export interface Costs {
   tenants: readonly TenantCosts[];
   /** Tenants with usage that have no bill: no plan is in force for them. */
   withoutPlan: readonly string[];
+  /** Of a closed month, those with a plan whose usage came after that: it is on a later bill. */
+  billedLater: readonly BilledLater[];
 }
 
 /**
@@ -106,30 +116,51 @@ export async function costsOf(
     ? [...groups].map(([tenant, theirs]) => storageBill(tenant, theirs, { month, ...storage }))
     : billed.map(invoiceBill);
   const known = new Set(bills.map(({ tenant }) => tenant));
+  const without = [...groups.keys()].filter((tenant) => !known.has(tenant));
+  const later = await billedLater(store, without, { month, asOf });
+  const isLater = new Set(later.map(({ tenant }) => tenant));
   return {
     ...{ tenantId, month, open: (asOf ?? now) < month.period.end, groupBy: wanted.groupBy, weight },
     asOf: asOf ?? null,
-    tenants: bills.map((one) => shareBill(one, groups.get(one.tenant) ?? [], weight)),
-    withoutPlan: [...groups.keys()].filter((tenant) => !known.has(tenant)),
+    tenants: countedOnce(bills.map((one) => shareBill(one, groups.get(one.tenant) ?? [], weight))),
+    withoutPlan: without.filter((tenant) => !isLater.has(tenant)),
+    billedLater: later,
   };
+}
+
+/** A tenant has a bill in each currency: events and bytes of its groups are with the first, and 0 with the others. */
+function countedOnce(shared: readonly TenantCosts[]): TenantCosts[] {
+  const seen = new Set<string>();
+  return shared.map((one) => {
+    const { tenant } = one.bill;
+    if (!seen.has(tenant)) {
+      seen.add(tenant);
+      return one;
+    }
+    return { ...one, rows: one.rows.map((row) => ({ ...row, events: 0n, bytes: 0n })) };
+  });
 }
 
 /** A month's storage at a price: the bytes stored of its events, each kept for a month. */
 export function storageBill(
   tenant: string,
   groups: readonly MeteredGroup[],
-  { month, price, currency }: StoragePrice & { month: Month },
+  { month, price, currency, digits }: StoragePrice & { month: Month },
 ): Bill {
   const bytes = groups.reduce((total, group) => total + group.bytes, 0n);
-  const amount = divideRounded(price.times(decimal(bytes)), GB, minorDigits(currency));
+  const amount = divideRounded(price.times(decimal(bytes)), GB, digits);
   return {
-    ...{ tenant, currency, basis: { kind: 'storage_price', price }, total: amount },
+    ...{ tenant, currency, digits, basis: { kind: 'storage_price', price }, total: amount },
     parts: [{ kind: 'usage', month: month.name, amount }],
   };
 }
 
-/** The bill of an invoice: its lines by what they are, and the adjustments by their month. */
-export function invoiceBill({ tenant, month, plan, currency, lines, adjustments, total }: Invoice): Bill {
+/**
+ * The bill of an invoice: its lines by what they are, and the adjustments by their month. One that is made for
+ * adjustments alone has no part for the usage of its month: that is on the tenant's other one.
+ */
+export function invoiceBill({ tenant, month, plan, lines, adjustments, total, ...money }: Invoice): Bill {
+  const { currency, digits } = money;
   const of = (kinds: readonly string[]) =>
     sum(lines.filter(({ kind }) => kinds.includes(kind)).map(({ amount }) => amount));
   const parts: Part[] = [
@@ -138,8 +169,9 @@ export function invoiceBill({ tenant, month, plan, currency, lines, adjustments,
     { kind: 'minimum', month: month.name, amount: of(['minimum']) },
     ...adjustments.map(({ month: name, amount }): Part => ({ kind: 'adjustment', month: name, amount })),
   ];
-  const charged = parts.filter(({ kind, amount }) => kind === 'usage' || !amount.eq(ZERO));
-  return { tenant, currency, basis: { kind: 'plan', ...plan }, parts: charged, total };
+  const ofUsage = lines.length > 0 || adjustments.length === 0;
+  const charged = parts.filter(({ kind, amount }) => (kind === 'usage' ? ofUsage : !amount.eq(ZERO)));
+  return { tenant, currency, digits, basis: { kind: 'plan', ...plan }, parts: charged, total };
 }
 
 /**
@@ -154,7 +186,7 @@ export function shareBill(bill: Bill, groups: readonly MeteredGroup[], weight: W
     known.push({ key: null, kind: 'unattributed', events: 0n, bytes: 0n });
   known.sort((a, b) => descending(a[weight], b[weight]) || descending(a.events, b.events));
   const weights = weightsOf(known, weight);
-  const digits = minorDigits(bill.currency);
+  const { digits } = bill;
   const unit = decimal(`1e-${digits}`);
   const shared = shareParts(
     bill.parts.map(({ amount }) => BigInt(amount.toFixed(digits).replace('.', ''))),
@@ -188,7 +220,8 @@ function descending(a: bigint, b: bigint): number {
 }
 
 /** The JSON shape: amounts are texts, exact. */
-export function costsJson({ tenantId, month, open, groupBy, weight, asOf, tenants, withoutPlan }: Costs) {
+export function costsJson(costs: Costs) {
+  const { tenantId, month, open, groupBy, weight, asOf, tenants } = costs;
   return {
     tenant_id: tenantId,
     month: month.name,
@@ -204,15 +237,14 @@ export function costsJson({ tenantId, month, open, groupBy, weight, asOf, tenant
         tenant_id: bill.tenant,
         currency,
         basis:
-          basis.kind === 'plan'
-            ? basis
-            : { ...basis, price: priceText(basis.price, currency), per: 'GB-month' },
-        parts: bill.parts.map(({ amount, ...part }) => ({ ...part, amount: amountText(amount, currency) })),
-        total: amountText(bill.total, currency),
-        breakdown: tenant.rows.map((row) => costCells(row, groupBy, currency)),
+          basis.kind === 'plan' ? basis : { ...basis, price: priceText(basis.price, bill), per: 'GB-month' },
+        parts: bill.parts.map(({ amount, ...part }) => ({ ...part, amount: amountText(amount, bill) })),
+        total: amountText(bill.total, bill),
+        breakdown: tenant.rows.map((row) => costCells(row, groupBy, bill)),
       };
     }),
-    without_plan: withoutPlan,
+    without_plan: costs.withoutPlan,
+    billed_later: costs.billedLater.map(({ tenant, on }) => ({ tenant_id: tenant, month: on })),
   };
 }
 
@@ -220,7 +252,7 @@ export function costsJson({ tenantId, month, open, groupBy, weight, asOf, tenant
 export function costCells(
   { key, kind, events, bytes, amount }: CostRow,
   groupBy: Grouping,
-  currency: string,
+  { currency, digits }: InCurrency,
 ) {
-  return { [groupBy]: key, kind, events, bytes, amount: amountText(amount, currency), currency };
+  return { [groupBy]: key, kind, events, bytes, amount: amountText(amount, { digits }), currency };
 }

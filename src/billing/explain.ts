@@ -106,9 +106,11 @@ function linesOf({ lines }: Invoice, name: string): readonly InvoiceLine[] {
 function unknown({ name, tenantId }: ExplainWanted, invoice: Invoice | undefined) {
   const earlier = invoice?.adjustments.find(({ month }) => name === `adjustment.${month}`);
   if (earlier) {
+    const size = ({ events }: { events: bigint }) => (events < 0n ? -events : events);
+    const [most] = [...earlier.quantities].sort((a, b) => Number(size(b) - size(a)));
     return usageError(
       `${name} is for an earlier month`,
-      `infrasage billing --month ${earlier.month} --explain metric --tenant ${shellWord(tenantId)} has what that month comes from`,
+      `infrasage billing --month ${earlier.month} --explain ${most?.type} --tenant ${shellWord(tenantId)} has what that month comes from`,
     );
   }
   const names = [...(invoice?.lines.map(({ id }) => id) ?? []), ...EVENT_TYPES];
@@ -135,8 +137,8 @@ function chargedJson(
 ) {
   const { plan, currency } = invoice;
   return {
-    ...{ plan, currency, lines: lines.map((line) => lineJson(line, currency)), dimension },
-    ...{ event_types: eventTypes, quantity, amount: amountText(amount, currency) },
+    ...{ plan, currency, lines: lines.map((line) => lineJson(line, invoice)), dimension },
+    ...{ event_types: eventTypes, quantity, amount: amountText(amount, invoice) },
     not_billed: dimension === null ? 0n : notBilled[dimension],
   };
 }

@@ -1,6 +1,6 @@
 import { isoTime, type Month } from '../period.ts';
 import { readCatalog } from '../plans/catalog.ts';
-import { amountText, type Decimal, minorDigits, ZERO } from '../plans/money.ts';
+import { amountText, type Decimal, type InCurrency, priceText, ZERO } from '../plans/money.ts';
 import type { Plan } from '../plans/plan.ts';
 import { type InvoiceLine, rate, subtotal, type TypeQuantities } from '../plans/rate.ts';
 import { project } from '../reports/billing.ts';
@@ -17,22 +17,20 @@ export type Adjustment = Pick<TenantAdjustment, 'month' | 'quantities'> & {
 };
 
 /** What a tenant is to pay for a month. */
-export interface Invoice {
+export interface Invoice extends InCurrency {
   tenant: string;
   month: Month;
   /** version is null for a plan that is only tried. */
   plan: { name: string; version: number | null };
-  /** ISO 4217. */
-  currency: string;
   lines: readonly InvoiceLine[];
   /** Of the lines. */
   subtotal: Decimal;
   adjustments: readonly Adjustment[];
   /** subtotal and adjustments. */
   total: Decimal;
-  /** Whether the month is not over. */
+  /** Whether the month has begun and is not over. */
   open: boolean;
-  /** What it will come to where the rest of the month goes on at the pace so far; null where the month is over. */
+  /** What it will come to where the rest of the month goes on at the pace so far; null where it is over, or has not begun. */
   projected: { method: 'linear'; total: Decimal } | null;
 }
 
@@ -86,10 +84,10 @@ export function withAdjustments(
   const all = new Map(made.map((invoice) => [key(invoice.tenant, invoice.currency), invoice]));
   for (const { tenant, month: of, quantities, plan, amount } of adjustments) {
     if (!plan || !amount) continue;
-    const { name, version, currency } = plan;
-    const open = now < month.period.end;
+    const { name, version, currency, digits } = plan;
+    const open = isRunning(month, now);
     const invoice = all.get(key(tenant, currency)) ?? {
-      ...{ tenant, month, plan: { name, version }, currency, lines: [], adjustments: [] },
+      ...{ tenant, month, plan: { name, version }, currency, digits, lines: [], adjustments: [] },
       ...{ subtotal: ZERO, total: ZERO, open, projected: open ? { method: 'linear', total: ZERO } : null },
     };
     all.set(key(tenant, currency), {
@@ -100,6 +98,11 @@ export function withAdjustments(
     });
   }
   return [...all.values()];
+}
+
+/** Of a month that has not begun, there is no pace to project. */
+function isRunning({ period: { start, end } }: Month, now: Date): boolean {
+  return now >= start && now < end;
 }
 
 /** Figures by their tenant, by events, largest first; then those that have none. */
@@ -125,7 +128,7 @@ export function invoiceOf(
 ): Invoice {
   const lines = rate(plan, figures);
   const net = subtotal(lines);
-  const open = now < month.period.end;
+  const open = isRunning(month, now);
   const expected = open
     ? subtotal(
         rate(
@@ -136,7 +139,7 @@ export function invoiceOf(
     : null;
   return {
     ...{ tenant, month, plan: { name: plan.name, version }, currency: plan.currency, lines },
-    ...{ subtotal: net, adjustments: [], total: net, open },
+    ...{ digits: plan.digits, subtotal: net, adjustments: [], total: net, open },
     projected: expected && { method: 'linear', total: expected },
   };
 }
@@ -154,7 +157,7 @@ function projectedFigures(
 }
 
 /** The JSON shape of a line: amounts and prices are texts, exact. */
-export function lineJson(line: InvoiceLine, currency: string) {
+export function lineJson(line: InvoiceLine, money: InCurrency) {
   const { tier, unitPrice } = line;
   return {
     line_id: line.id,
@@ -167,8 +170,8 @@ export function lineJson(line: InvoiceLine, currency: string) {
     packages: line.packages,
     tier: tier && { number: tier.number, from: tier.from, up_to: tier.upTo },
     per: line.per,
-    unit_price: unitPrice && priceText(unitPrice, currency),
-    amount: amountText(line.amount, currency),
+    unit_price: unitPrice && priceText(unitPrice, money),
+    amount: amountText(line.amount, money),
     description: line.text,
   };
 }
@@ -182,22 +185,15 @@ export function invoiceJson(invoice: Invoice) {
     period: { start: isoTime(month.period.start), end: isoTime(month.period.end) },
     plan,
     currency,
-    lines: lines.map((line) => lineJson(line, currency)),
-    subtotal: amountText(invoice.subtotal, currency),
+    lines: lines.map((line) => lineJson(line, invoice)),
+    subtotal: amountText(invoice.subtotal, invoice),
     adjustments: adjustments.map(({ month: name, quantities, amount }) => ({
       month: name,
       quantities: quantities.map(quantityJson),
-      amount: amountText(amount, currency),
+      amount: amountText(amount, invoice),
     })),
-    total: amountText(invoice.total, currency),
+    total: amountText(invoice.total, invoice),
     open,
-    projected: projected && { method: projected.method, total: amountText(projected.total, currency) },
+    projected: projected && { method: projected.method, total: amountText(projected.total, invoice) },
   };
-}
-
-/** A unit price in full, with the digits of the minor unit at least. */
-export function priceText(price: Decimal, currency: string): string {
-  const text = price.toFixed();
-  const decimals = text.split('.')[1]?.length ?? 0;
-  return price.toFixed(Math.max(decimals, minorDigits(currency)));
 }

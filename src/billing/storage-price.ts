@@ -1,11 +1,9 @@
 import { usageError } from '../errors.ts';
-import { type Decimal, decimal, isCurrency } from '../plans/money.ts';
+import { type Decimal, decimal, type InCurrency, isCurrency, minorDigits } from '../plans/money.ts';
 
 /** A price for each GB stored and month. */
-export interface StoragePrice {
+export interface StoragePrice extends InCurrency {
   price: Decimal;
-  /** ISO 4217. */
-  currency: string;
 }
 
 /**
@@ -32,5 +30,5 @@ export function parseStoragePrice(
     throw usageError(`${names.price} needs a currency`, `add ${names.currency}, like EUR (ISO 4217)`);
   if (!isCurrency(currency))
     throw usageError(`${names.currency} ${currency} is not a currency`, 'write its code like EUR (ISO 4217)');
-  return { price: decimal(text), currency };
+  return { price: decimal(text), currency, digits: minorDigits(currency) };
 }

@@ -27,8 +27,7 @@ export function adjustmentNotes(adjustments: readonly TenantAdjustment[]): strin
 function words({ tenant, month, quantities, plan, amount }: TenantAdjustment): string {
   const events = quantities.reduce((total, one) => total + one.events, 0n);
   const stored = quantities.reduce((total, one) => total + one.bytesIngested, 0n);
-  const money =
-    plan && amount ? `, ${sign(amount.s > 0)}${amountText(amount, plan.currency)} ${plan.currency}` : '';
+  const money = plan && amount ? `, ${sign(amount.s > 0)}${amountText(amount, plan)} ${plan.currency}` : '';
   return `Changed of ${month} since it was billed, ${printable(tenant)}: ${sign(events >= 0n)}${plural(events, 'event')}, ${sign(stored >= 0n)}${formatBytes(stored)} stored${money}`;
 }
 

@@ -1,5 +1,5 @@
-import { type Invoice, priceText } from '../billing/invoice.ts';
-import { amountText } from '../plans/money.ts';
+import type { Invoice } from '../billing/invoice.ts';
+import { amountText, priceText } from '../plans/money.ts';
 import type { Column, Report, Row } from '../render/report.ts';
 import { printable } from '../render/text.ts';
 
@@ -55,20 +55,21 @@ const COLUMNS: Column[] = [
 /** Of every table; a line's name has the number of its tier. */
 const SHOWN = ['line_id', 'quantity', 'per', 'unit_price', 'amount'];
 
-function rowsOf({ tenant, currency, lines, adjustments }: Invoice): Row[] {
+function rowsOf(invoice: Invoice): Row[] {
+  const { tenant, currency, lines, adjustments } = invoice;
   const common = { tenant_id: tenant };
   return [
     ...lines.map((line) => ({
       ...{ ...common, line_id: line.id, description: line.text, dimension: line.dimension },
       event_types: line.eventTypes?.join(' ') ?? (line.dimension === null ? null : 'all'),
       ...{ quantity: line.quantity, tier: line.tier?.number ?? null, per: line.per },
-      unit_price: line.unitPrice && priceText(line.unitPrice, currency),
-      ...{ amount: amountText(line.amount, currency), currency },
+      unit_price: line.unitPrice && priceText(line.unitPrice, invoice),
+      ...{ amount: amountText(line.amount, invoice), currency },
     })),
     ...adjustments.map(({ month, amount }) => ({
       ...{ ...common, line_id: `adjustment.${month}`, description: `late events of ${month}` },
       ...{ dimension: null, event_types: null, quantity: null, tier: null, per: null, unit_price: null },
-      ...{ amount: amountText(amount, currency), currency },
+      ...{ amount: amountText(amount, invoice), currency },
     })),
   ];
 }
@@ -77,11 +78,11 @@ function rowsOf({ tenant, currency, lines, adjustments }: Invoice): Row[] {
 function notesOf(invoice: Invoice): string[] {
   const { currency, adjustments, projected } = invoice;
   return [
-    ...(adjustments.length > 0 ? [`Subtotal: ${amountText(invoice.subtotal, currency)} ${currency}`] : []),
-    `Total: ${amountText(invoice.total, currency)} ${currency}, by plan ${planWords(invoice)}`,
+    ...(adjustments.length > 0 ? [`Subtotal: ${amountText(invoice.subtotal, invoice)} ${currency}`] : []),
+    `Total: ${amountText(invoice.total, invoice)} ${currency}, by plan ${planWords(invoice)}`,
     ...(projected
       ? [
-          `Projected for the whole month at this pace (${projected.method}): ${amountText(projected.total, currency)} ${currency}`,
+          `Projected for the whole month at this pace (${projected.method}): ${amountText(projected.total, invoice)} ${currency}`,
         ]
       : []),
   ];
@@ -92,8 +93,8 @@ function totalsOf(invoices: readonly Invoice[]): string[] {
   return [
     ...invoices.slice(0, MOST_TENANTS).map((invoice) => {
       const { tenant, currency, total, projected } = invoice;
-      const expected = projected ? `, projected ${amountText(projected.total, currency)}` : '';
-      return `Total of ${printable(tenant)}: ${amountText(total, currency)} ${currency}${expected}, by plan ${planWords(invoice)}`;
+      const expected = projected ? `, projected ${amountText(projected.total, invoice)}` : '';
+      return `Total of ${printable(tenant)}: ${amountText(total, invoice)} ${currency}${expected}, by plan ${planWords(invoice)}`;
     }),
     ...(rest > 0 ? [`${rest} more: infrasage billing --month --json shows them all`] : []),
   ];

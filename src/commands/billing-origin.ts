@@ -1,5 +1,4 @@
 import { type Charged, type Explanation, explanationJson } from '../billing/explain.ts';
-import { priceText } from '../billing/invoice.ts';
 import {
   FIGURES,
   type Figure,
@@ -11,7 +10,7 @@ import {
   type Unattributed,
 } from '../billing/trace.ts';
 import { isoTime } from '../period.ts';
-import { amountText } from '../plans/money.ts';
+import { amountText, priceText } from '../plans/money.ts';
 import type { Cell, Column, Report, Row, Section } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
 import { shortBatchId } from '../store/batch-id.ts';
@@ -115,8 +114,8 @@ function lineRows({ invoice, lines }: Charged): PartRow[] {
       { part: 'line', name: line.id },
       {
         ...{ description: line.text, quantity: line.quantity, per: line.per },
-        unit_price: line.unitPrice && priceText(line.unitPrice, currency),
-        ...{ amount: amountText(line.amount, currency), currency },
+        unit_price: line.unitPrice && priceText(line.unitPrice, invoice),
+        ...{ amount: amountText(line.amount, invoice), currency },
       },
     ),
   );
@@ -246,7 +245,7 @@ function notesOf({ wanted, charged, origin, notBilled }: Explanation): string[] 
 
 function priceNote({ invoice, amount }: Charged): string {
   const { plan, currency } = invoice;
-  return `Amount: ${amountText(amount, currency)} ${currency}, by plan ${plan.name}${plan.version === null ? ' (only tried)' : `, version ${plan.version}`}`;
+  return `Amount: ${amountText(amount, invoice)} ${currency}, by plan ${plan.name}${plan.version === null ? ' (only tried)' : `, version ${plan.version}`}`;
 }
 
 function quantityWords(dimension: Figure, quantity: bigint): string {

@@ -72,7 +72,7 @@ function invoiceSheet(invoice: Invoice, { facts, usage, notes }: Its): Sheet {
   const { tenant, plan, currency, subtotal, adjustments, total, projected } = invoice;
   // What is billed of earlier months comes below the subtotal.
   const { rows, tableColumns = [] } = invoiceLines([{ ...invoice, adjustments: [] }], { several: false });
-  const money = (amount: Invoice['total']) => `${amountText(amount, currency)} ${currency}`;
+  const money = (amount: Invoice['total']) => `${amountText(amount, invoice)} ${currency}`;
   return {
     kind: plan.version === null ? 'Trial invoice' : 'Invoice',
     name: tenant,

@@ -1,15 +1,15 @@
 import { type Costs, costCells, costsJson, costsOf, type TenantCosts, WEIGHTS } from '../billing/costs.ts';
 import { FOCUS_COLUMNS, focusRows, refuseReservedTag } from '../billing/focus.ts';
-import { priceText } from '../billing/invoice.ts';
 import { parseStoragePrice } from '../billing/storage-price.ts';
 import type { Context } from '../context.ts';
 import { usageError } from '../errors.ts';
 import { parseAsOf, parseMonth } from '../period.ts';
-import { amountText } from '../plans/money.ts';
+import { amountText, priceText } from '../plans/money.ts';
 import type { Column, Report } from '../render/report.ts';
 import { plural } from '../render/text.ts';
 import { parseGrouping } from '../reports/grouping.ts';
 import { GROUPS } from '../reports/groups.ts';
+import { shellWord } from '../settings/place.ts';
 import { asOfOption, asOfWords } from './as-of.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
 import { groupColumns } from './group-label.ts';
@@ -80,7 +80,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
         ...{ tenantId, month, now, groupBy, weight, storage, plan, asOf },
       });
       const events = found.tenants.flatMap(({ rows }) => rows).reduce((sum, row) => sum + row.events, 0n);
-      if (found.withoutPlan.length === 0) await sayIfUnknown(context, { store, tenantId, events });
+      if (found.withoutPlan.length + found.billedLater.length === 0)
+        await sayIfUnknown(context, { store, tenantId, events });
       await refuseWithoutBill(context, found);
       return context.print(
         context.config.format === 'focus-csv' ? focusReport(found, provider) : costsReport(found),
@@ -100,18 +101,30 @@ function providerName(given: string | undefined, { config }: Context): string {
 }
 
 /** @throws InfrasageError (exit 2) where there is usage and no bill of it */
-async function refuseWithoutBill(context: Context, { tenants, withoutPlan, month }: Costs): Promise<void> {
-  const [first] = withoutPlan;
-  if (first === undefined) return;
-  const without =
-    withoutPlan.length === 1 ? first : `${first} and ${plural(withoutPlan.length - 1, 'other tenant')}`;
+async function refuseWithoutBill(context: Context, found: Costs): Promise<void> {
+  const { tenants, withoutPlan, billedLater, month } = found;
+  const [later] = billedLater;
+  if (later) {
+    const whose = named(billedLater.map(({ tenant }) => tenant));
+    const bills = [...new Set(billedLater.map(({ on }) => on))].sort().join(', ');
+    const reason = `nothing was billed to ${whose} for ${month.name} when it was closed; it is an adjustment on the bill of ${bills}`;
+    if (tenants.length + withoutPlan.length === 0)
+      throw usageError(reason, `infrasage costs --month ${later.on} --tenant ${shellWord(later.tenant)}`);
+    await context.say(`${reason}: left out`);
+  }
+  if (withoutPlan.length === 0) return;
+  const reason = `no price plan is in force for ${named(withoutPlan)} in ${month.name}`;
   if (tenants.length === 0) {
     throw usageError(
-      `no price plan is in force for ${without} in ${month.name}: there is no bill to share`,
+      `${reason}: there is no bill to share`,
       'infrasage plans assign, or --storage-price 0.35 --currency EUR',
     );
   }
-  await context.say(`no price plan is in force for ${without} in ${month.name}: left out`);
+  await context.say(`${reason}: left out`);
+}
+
+function named([first = '', ...others]: readonly string[]): string {
+  return others.length === 0 ? first : `${first} and ${plural(others.length, 'other tenant')}`;
 }
 
 function costsReport(found: Costs): Report {
@@ -128,7 +141,7 @@ function costsReport(found: Costs): Report {
   return {
     data: costsJson(found),
     rows: tenants.flatMap(({ bill, rows }) =>
-      rows.map((row) => ({ tenant_id: bill.tenant, ...costCells(row, groupBy, bill.currency) })),
+      rows.map((row) => ({ tenant_id: bill.tenant, ...costCells(row, groupBy, bill) })),
     ),
     columns: [...columns.columns, ...figures],
     tableColumns: [...groupColumns(groupBy, { tenants: several, kinds: true }).tableColumns, ...figures],
@@ -150,11 +163,11 @@ function costsReport(found: Costs): Report {
 /** What a tenant's shares add up to, and what that is made of. */
 function totals({ bill }: TenantCosts, several: boolean): string[] {
   const { tenant, currency, basis, parts, total } = bill;
-  const money = (amount: typeof total) => `${amountText(amount, currency)} ${currency}`;
+  const money = (amount: typeof total) => `${amountText(amount, bill)} ${currency}`;
   const by =
     basis.kind === 'plan'
       ? `the bill by plan ${basis.name}${basis.version === null ? ' (only tried)' : ` version ${basis.version}`}`
-      : `${priceText(basis.price, currency)} ${currency} for each GB (10^9 bytes) stored and month`;
+      : `${priceText(basis.price, bill)} ${currency} for each GB (10^9 bytes) stored and month`;
   const late = parts.filter(({ kind }) => kind === 'adjustment');
   return [
     `Total${several ? ` of ${tenant}` : ''}: ${money(total)}, ${by}`,

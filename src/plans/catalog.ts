@@ -4,7 +4,7 @@ import { InfrasageError } from '../errors.ts';
 import { groupBy } from '../group-by.ts';
 import type { Month } from '../period.ts';
 import { type Store, sqlTime, uint64, utcTime } from '../store/store.ts';
-import { type Plan, parsePlan } from './plan.ts';
+import { type Plan, parseStoredPlan } from './plan.ts';
 
 /** A version of a plan. */
 export interface PlanVersion {
@@ -95,7 +95,7 @@ export class Catalog {
   #parse(version: PlanVersion): Promise<Plan> {
     let parsed = this.#parsed.get(version);
     if (!parsed) {
-      parsed = parsePlan(version.text, `${version.name} (version ${version.version})`);
+      parsed = parseStoredPlan(version.text, `${version.name} (version ${version.version})`);
       this.#parsed.set(version, parsed);
     }
     return parsed;

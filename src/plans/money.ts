@@ -1,4 +1,5 @@
 import Big from 'big.js';
+import { CURRENCIES } from './currencies.ts';
 
 /**
  * An exact decimal. Made of text and bigint alone: a binary float is refused where it is given, and where one would
@@ -21,26 +22,22 @@ export function sum(amounts: readonly Decimal[]): Decimal {
   return amounts.reduce((total, amount) => total.plus(amount), ZERO);
 }
 
-let currencies: ReadonlySet<string> | undefined;
-
-/** Whether this is the code of a currency, ISO 4217, as this version of Node knows them. */
+/** Whether something may be billed in it: a code of ISO 4217. */
 export function isCurrency(code: string): boolean {
-  currencies ??= new Set(Intl.supportedValuesOf('currency'));
-  return currencies.has(code);
+  return CURRENCIES.has(code);
 }
 
-/** By currency: making a format takes longer than rating a line. */
-const DIGITS = new Map<string, number>();
-
-/** The digits of a currency's minor unit: 2 for EUR, 0 for JPY, 3 for KWD. */
+/**
+ * The digits of a currency's minor unit by ISO 4217: 2 for EUR and HUF, 0 for JPY, 3 for KWD; 2 for a code that is not
+ * there any more. What is closed has its own, kept with it.
+ */
 export function minorDigits(currency: string): number {
-  let digits = DIGITS.get(currency);
-  if (digits === undefined) {
-    const format = new Intl.NumberFormat('en-US', { style: 'currency', currency });
-    digits = format.resolvedOptions().maximumFractionDigits ?? 2;
-    DIGITS.set(currency, digits);
-  }
-  return digits;
+  return CURRENCIES.get(currency) ?? 2;
+}
+
+/** The digits that an amount has after its point. */
+export function decimalsOf(amount: Decimal): number {
+  return amount.toFixed().split('.')[1]?.length ?? 0;
 }
 
 /** One constructor for each number of digits: a quotient is rounded by that of what is divided. */
@@ -62,9 +59,21 @@ export function divideRounded(product: Decimal, per: bigint, digits: number): De
   return decimal(new Rounding(product.toFixed()).div(new Rounding(per)).toFixed());
 }
 
+/** What amounts are in: a plan, an invoice, a bill. */
+export interface InCurrency {
+  /** ISO 4217. */
+  currency: string;
+  /** Of its minor unit. */
+  digits: number;
+}
+
 /** An amount with all digits of its currency's minor unit: `12.30`. */
-export function amountText(amount: Decimal, currency: string): string {
-  const digits = minorDigits(currency);
+export function amountText(amount: Decimal, { digits }: Pick<InCurrency, 'digits'>): string {
   // -0 is an amount of nothing.
   return (amount.eq(ZERO) ? ZERO : amount).toFixed(digits);
+}
+
+/** A unit price in full, with the digits of the minor unit at least. */
+export function priceText(price: Decimal, { digits }: Pick<InCurrency, 'digits'>): string {
+  return price.toFixed(Math.max(decimalsOf(price), digits));
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
 import { byteCount, eventCount } from '../quantity.ts';
-import { type Decimal, decimal, isCurrency, minorDigits } from './money.ts';
+import { type Decimal, decimal, decimalsOf, type InCurrency, isCurrency, minorDigits } from './money.ts';
 import { type Path, readYaml } from './yaml.ts';
 
 /** What can be charged for. bytes_ingested are compressed bytes as stored, bytes_received the lines as sent. */
@@ -43,10 +43,8 @@ export interface Charge {
   minimum: Decimal | null;
 }
 
-export interface Plan {
+export interface Plan extends InCurrency {
   name: string;
-  /** ISO 4217. */
-  currency: string;
   /** A month. */
   baseFee: Decimal;
   /** What all lines come to at least, a month. */
@@ -101,7 +99,19 @@ type Refuse = (path: Path, reason: string) => never;
  * @param name what the errors call the text: the path of its file
  * @throws InfrasageError (exit 2) that names the line and the reason
  */
-export async function parsePlan(yaml: string, name: string): Promise<Plan> {
+export function parsePlan(yaml: string, name: string): Promise<Plan> {
+  return read(yaml, name, inCurrency);
+}
+
+/**
+ * Reads a price plan that was stored or locked: its currency and the decimals of its amounts were right when it was
+ * taken, whatever has become of the currency since.
+ */
+export function parseStoredPlan(yaml: string, name: string): Promise<Plan> {
+  return read(yaml, name, inStoredCurrency);
+}
+
+async function read(yaml: string, name: string, moneyOf: MoneyOf): Promise<Plan> {
   const { value, lineOf } = await readYaml(yaml, name);
   const refuse: Refuse = (path, reason) => {
     throw usageError(`${name}:${lineOf(path)}: ${shown(path)}${reason}`, 'price plans: docs/billing.md');
@@ -121,7 +131,7 @@ export async function parsePlan(yaml: string, name: string): Promise<Plan> {
     if (first) refuse(first.path, first.reason);
     throw parsed.error;
   }
-  return planOf(parsed.data, refuse);
+  return planOf(parsed.data, moneyOf, refuse);
 }
 
 const NO_SUCH_KEY = 'there is no such key';
@@ -135,22 +145,35 @@ function noSuchKey(path: Path, key: string): string {
     : NO_SUCH_KEY;
 }
 
-function planOf(given: z.infer<typeof plan>, refuse: Refuse): Plan {
+/** The most decimals that amounts may have in a currency. */
+type MoneyOf = (currency: string, refuse: Refuse) => number;
+
+function inCurrency(currency: string, refuse: Refuse): number {
+  if (!isCurrency(currency)) refuse(['currency'], 'must be a currency by its ISO 4217 code, like EUR');
+  return minorDigits(currency);
+}
+
+function inStoredCurrency(): number {
+  return PRICE_DECIMALS;
+}
+
+function planOf(given: z.infer<typeof plan>, moneyOf: MoneyOf, refuse: Refuse): Plan {
   if (!NAME.test(given.name)) {
     refuse(['name'], 'must be small letters, digits, - and _, at most 64, and begin with a letter or digit');
   }
   const { currency } = given;
-  if (!isCurrency(currency)) refuse(['currency'], 'must be a currency by its ISO 4217 code, like EUR');
-  const digits = minorDigits(currency);
-  const money = (path: Path, amount: string) => readAmount(amount, digits, (reason) => refuse(path, reason));
+  const decimals = moneyOf(currency, refuse);
+  const money = (path: Path, amount: string) =>
+    readAmount(amount, decimals, (reason) => refuse(path, reason));
   const charges = (given.charges ?? []).map((one, i) => chargeOf(one, ['charges', i], { money, refuse }));
   assertOnce(charges, refuse);
+  const baseFee = given.base_fee === undefined ? decimal(0n) : money(['base_fee'], given.base_fee);
+  const minimum = given.minimum === undefined ? null : money(['minimum'], given.minimum);
+  const amounts = [baseFee, ...[minimum, ...charges.map((one) => one.minimum)].flatMap((one) => one ?? [])];
   return {
-    name: given.name,
-    currency,
-    baseFee: given.base_fee === undefined ? decimal(0n) : money(['base_fee'], given.base_fee),
-    minimum: given.minimum === undefined ? null : money(['minimum'], given.minimum),
-    charges,
+    ...{ name: given.name, currency, baseFee, minimum, charges },
+    // A stored plan may have amounts from when its currency had more.
+    digits: Math.max(minorDigits(currency), ...amounts.map(decimalsOf)),
   };
 }
 
@@ -181,7 +204,7 @@ function chargeOf(
   const price = (where: Path, amount: string) =>
     readAmount(amount, PRICE_DECIMALS, (reason) => refuse(where, reason));
   const tiered = model === 'graduated' || model === 'volume';
-  const { price: one, tiers } = given;
+  const { price: one, tiers, included = '0' } = given;
   if (tiered && one !== undefined) refuse(at('price'), `is in the tiers where the model is ${model}`);
   if (tiered && given.included !== undefined) {
     refuse(at('included'), `is for flat and package; of ${model}, make the first tier one with price 0`);
@@ -195,7 +218,7 @@ function chargeOf(
     eventTypes: types,
     model,
     per: given.per === undefined ? 1n : quantity(at('per'), given.per),
-    included: given.included === undefined ? 0n : quantity(at('included'), given.included),
+    included: included === '0' ? 0n : quantity(at('included'), included),
     tiers: tiered
       ? tiersOf(tiers ?? refuse(path, 'tiers must be given'), at('tiers'), { quantity, price, refuse })
       : [{ from: 0n, upTo: null, price: price(at('price'), one ?? refuse(path, 'price must be given')) }],

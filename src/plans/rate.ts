@@ -1,5 +1,5 @@
 import { formatCount } from '../render/text.ts';
-import { amountText, type Decimal, decimal, divideRounded, minorDigits, sum, ZERO } from './money.ts';
+import { amountText, type Decimal, decimal, divideRounded, sum, ZERO } from './money.ts';
 import type { Charge, Dimension, Model, Plan, Tier } from './plan.ts';
 
 /** What was metered of an event type. */
@@ -41,13 +41,13 @@ export interface InvoiceLine {
  * unit; sums are those of rounded lines, so that an invoice adds up as it is printed.
  */
 export function rate(plan: Plan, figures: readonly TypeQuantities[]): InvoiceLine[] {
-  const digits = minorDigits(plan.currency);
+  const { digits } = plan;
   const lines: InvoiceLine[] = plan.baseFee.gt(ZERO)
     ? [{ ...PLAIN, id: 'base_fee', kind: 'base_fee', amount: plan.baseFee, text: 'base fee' }]
     : [];
   for (const charge of plan.charges) {
     const usage = usageLines(charge, quantityOf(charge, figures), digits);
-    lines.push(...usage, ...topUp(`${charge.id}.minimum`, usage, { ...charge, currency: plan.currency }));
+    lines.push(...usage, ...topUp(`${charge.id}.minimum`, usage, { ...charge, digits }));
   }
   return [...lines, ...topUp('minimum', lines, plan)];
 }
@@ -140,12 +140,12 @@ function partsOf(
 function topUp(
   id: string,
   lines: readonly InvoiceLine[],
-  of: Pick<Plan, 'minimum' | 'currency'> & { id?: string },
+  of: Pick<Plan, 'minimum' | 'digits'> & { id?: string },
 ): InvoiceLine[] {
-  const { minimum, currency, id: charge = null } = of;
+  const { minimum, id: charge = null } = of;
   const missing = minimum?.minus(subtotal(lines));
   if (!minimum || !missing?.gt(ZERO)) return [];
-  const text = `minimum commitment: what is missing to ${amountText(minimum, currency)}`;
+  const text = `minimum commitment: what is missing to ${amountText(minimum, of)}`;
   return [{ ...PLAIN, id, charge, kind: 'minimum', amount: missing, text }];
 }
 

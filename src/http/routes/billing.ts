@@ -51,7 +51,7 @@ const invoice = z.object({
   subtotal: amount,
   adjustments: z.array(adjustment),
   total: amount,
-  open: z.boolean().describe('whether the month is not over'),
+  open: z.boolean().describe('whether the month has begun and is not over'),
   projected: z.object({ method: z.literal('linear'), total: amount }).nullable(),
 });
 

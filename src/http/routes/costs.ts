@@ -61,6 +61,11 @@ const answer = z.object({
     )
     .describe('the one tenant, once for each currency of its bill; none where there is no bill'),
   without_plan: z.array(z.string()).describe('the tenant, where it has usage and no price plan is in force'),
+  billed_later: z
+    .array(z.object({ tenant_id: z.string(), month: z.string() }))
+    .describe(
+      'the tenant, where its usage came after the month was closed, and the month on whose bill it is',
+    ),
 });
 
 /** Who costs what: the same as the command `costs`. */
