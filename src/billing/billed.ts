@@ -122,7 +122,7 @@ export async function readBilled(
 /** By what a month of a tenant was billed, and to what it came. */
 export type Terms = Pick<Billed, 'closingId' | 'tenant' | 'month' | 'plan' | 'amount'>;
 
-/** Months of tenants in one question: the longest names are still within the address of a request. */
+/** Tenants in one question: the longest names are still within the address of a request. */
 const ASKED = 500;
 
 /** By what closings have billed these months of these tenants: of each, one for every closing that did. */
@@ -131,23 +131,20 @@ export async function readTerms(
   { closingIds, of }: { closingIds: readonly string[]; of: readonly { tenant: string; month: string }[] },
 ): Promise<Terms[]> {
   const found: Terms[] = [];
-  for (let i = 0; i < of.length; i += ASKED) {
-    const some = of.slice(i, i + ASKED);
-    const rows = await store.query(
-      `SELECT closing_id, tenant_id, month, plan, plan_version, plan_text, currency, digits, amount
-      FROM {{db}}.infrasage_billed_terms FINAL
-      WHERE closing_id IN {ids:Array(String)} AND tenant_id IN {tenants:Array(String)}
-        AND has(arrayZip({months:Array(String)}, {tenants:Array(String)}), (month, tenant_id))
-      ORDER BY month, tenant_id, closing_id`,
-      z.object(terms),
-      {
-        ids: closingIds,
-        tenants: some.map(({ tenant }) => tenant),
-        months: some.map(({ month }) => month),
-      },
-    );
-    for (const row of rows)
-      found.push({ closingId: row.closing_id, tenant: row.tenant_id, month: row.month, ...termsOf(row) });
+  for (const [month, ones] of groupBy(of, (one) => one.month)) {
+    const tenants = ones.map(({ tenant }) => tenant);
+    for (let i = 0; i < tenants.length; i += ASKED) {
+      const rows = await store.query(
+        `SELECT closing_id, tenant_id, month, plan, plan_version, plan_text, currency, digits, amount
+        FROM {{db}}.infrasage_billed_terms FINAL
+        WHERE closing_id IN {ids:Array(String)} AND tenant_id IN {tenants:Array(String)} AND month = {month:String}
+        ORDER BY tenant_id, closing_id`,
+        z.object(terms),
+        { ids: closingIds, tenants: tenants.slice(i, i + ASKED), month },
+      );
+      for (const row of rows)
+        found.push({ closingId: row.closing_id, tenant: row.tenant_id, month, ...termsOf(row) });
+    }
   }
   return found;
 }
