@@ -134,7 +134,10 @@ describe('ingest on a ClickHouse server', () => {
             const before = proxy.struck;
             for (let i = 0; i < most; i++) {
               proxy.arm(fault());
-              while (proxy.struck === before + i && !isOver()) await setTimeout(5);
+              for (let looks = 1; proxy.struck === before + i && !isOver(); looks++) {
+                await setTimeout(5);
+                if (looks % 50 === 0) await revive(server);
+              }
               await setTimeout(random() * 200);
             }
             proxy.disarm();
