@@ -1,5 +1,4 @@
 import { Chalk, type ChalkInstance } from 'chalk';
-import Table, { type TableConstructorOptions } from 'cli-table3';
 import stringWidth from 'string-width';
 import { drawCharts } from './charts.ts';
 import { glyphs } from './glyphs.ts';
@@ -76,36 +75,22 @@ function tableLines(
   { widths, unicode, chalk }: { widths: number[]; unicode: boolean; chalk: ChalkInstance },
 ): string[] {
   const { cut } = glyphs(unicode);
-  const shape = {
-    colAligns: columns.map(({ kind }) => (kind === 'text' ? 'left' : 'right')),
-    colWidths: widths,
-    chars: { ...NO_BORDERS },
-    truncate: cut,
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
-  } satisfies TableConstructorOptions;
+  const roomIn = (i: number) => (widths[i] ?? 0) - GAP.length;
   const folding = (text: string, i: number) => folded(text, roomIn(i));
   const cutting = (text: string, i: number) =>
     stringWidth(text) <= roomIn(i) ? [text] : [column(text, roomIn(i), cut)];
-  const roomIn = (i: number) => (widths[i] ?? 0) - 2;
-  const titles = columns.map(({ title }) => title);
-  const laidOut = lineByLine([titles], folding).map((line) => line.map((text) => chalk.cyan(text)));
-  for (const line of lineByLine(cells, wrap || records ? folding : cutting)) laidOut.push(line);
-  const lines: string[] = [];
-  for (let i = 0; i < laidOut.length; i += AT_ONCE) {
-    const table = new Table(shape);
-    table.push(...laidOut.slice(i, i + AT_ONCE));
-    for (const line of table.toString().split('\n')) {
-      // A character of two code units may have been cut in two.
-      lines.push(line.replace(/\p{Cs}/gu, ' ').trimEnd());
-    }
-  }
-  return lines;
+  const padded = (line: readonly string[]) =>
+    line.map((text, i) => column(text, roomIn(i), cut, columns[i]?.kind === 'text' ? 'left' : 'right'));
+  const joined = (line: readonly string[]) => line.join(GAP).replace(LONE_SURROGATE, ' ').trimEnd();
+  const titles = lineByLine([columns.map(({ title }) => title)], folding);
+  const rows = lineByLine(cells, wrap || records ? folding : cutting);
+  return [
+    ...titles.map((line) => joined(padded(line).map((text) => chalk.cyan(text)))),
+    ...rows.map((line) => joined(padded(line))),
+  ];
 }
 
-/**
- * Rows as lines of cells that fit. The library is given no cell that it would have to cut or to break: it takes time in
- * the third power of the length for that, minutes for the longest names.
- */
+/** Rows as lines of cells that fit. */
 function lineByLine(rows: readonly string[][], inLines: (text: string, i: number) => string[]): string[][] {
   return rows.flatMap((row) => {
     const parts = row.map(inLines);
@@ -114,26 +99,10 @@ function lineByLine(rows: readonly string[][], inLines: (text: string, i: number
   });
 }
 
-/** Lines that are laid out together: more take longer each, and are in the end more than a call takes arguments. */
-const AT_ONCE = 5_000;
-
-const NO_BORDERS = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: '',
-};
+/** Between columns. */
+const GAP = '  ';
+/** A character of two code units that was cut in two. */
+const LONE_SURROGATE = /\p{Cs}/gu;
 
 function cell(value: Cell, { kind }: Column): string {
   if (value === null) return '-';
