@@ -1,10 +1,10 @@
 import { type Argument, Command } from 'commander';
 import { type Act, examples, examplesOf, type Load, oneOf } from './commands/command.ts';
 import { COMMANDS } from './commands/index.ts';
+import { programVersion } from './package.ts';
 import { continued } from './render/command-line.ts';
 import { FORMATS } from './render/format.ts';
 import { wrapped } from './render/width.ts';
-import { programVersion } from './version.ts';
 
 /** How the program writes; what commander itself says is an error goes through outputError. */
 interface Output {

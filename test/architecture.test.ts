@@ -82,7 +82,7 @@ describe('imports', () => {
     ['settings'],
     ['render'],
     ['src/period.ts', 'src/quantity.ts', 'src/strict-json.ts', 'src/group-by.ts'],
-    ['src/errors.ts', 'src/io.ts', 'src/version.ts'],
+    ['src/errors.ts', 'src/io.ts', 'src/package.ts'],
   ];
 
   test('point one way: commands, then intake, then ingest, reports and alerts, then the store', () => {

@@ -3,9 +3,9 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { examplesOf } from '../dist/commands/command.js';
 import { COMMANDS } from '../dist/commands/index.js';
+import { programVersion } from '../dist/package.js';
 import { buildProgram, EXIT_STATUS } from '../dist/program.js';
 import { allSettings } from '../dist/settings/table.js';
-import { programVersion } from '../dist/version.js';
 
 /** When what the page is made of was last gone through; commands change it by themselves. */
 const DATE = '2026-11-26';

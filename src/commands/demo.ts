@@ -8,6 +8,7 @@ import { serverVariables } from '../config.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitStatus } from '../errors.ts';
 import { write } from '../io.ts';
+import { packageFile } from '../package.ts';
 import { jsonText, jsonValue } from '../render/json.ts';
 import { dropDatabase } from '../store/server/open-server.ts';
 import { type CommandModule, examples } from './command.ts';
@@ -94,7 +95,7 @@ const TIMESTAMP = /"timestamp":\s*"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z)
 
 /** The shipped events with all timestamps moved by as much as brings the newest to now. */
 async function exampleEvents(now: Date): Promise<string> {
-  const text = await readFile(new URL('../../examples/events.ndjson', import.meta.url), 'utf8');
+  const text = await readFile(packageFile('examples/events.ndjson'), 'utf8');
   const newest = Math.max(
     ...[...text.matchAll(TIMESTAMP)]
       .map(([, time]) => Date.parse(time ?? ''))

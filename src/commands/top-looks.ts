@@ -4,11 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { isSafeNumber, parse } from 'lossless-json';
 import type { Context } from '../context.ts';
 import { EXIT, InfrasageError } from '../errors.ts';
+import { packageFile } from '../package.ts';
 import { type Live, live, liveFromJson, type Order } from '../reports/live.ts';
 import { type Holder, holderOf } from '../store/lock.ts';
 import type { Store } from '../store/store.ts';
 
-const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
+const BIN = fileURLToPath(packageFile('bin/infrasage.js'));
 
 /** One look after the other at the same data. */
 export interface Looks {

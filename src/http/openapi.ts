@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger';
 import { createJsonSchemaTransform } from 'fastify-type-provider-zod';
-import { programVersion } from '../version.ts';
+import { programVersion } from '../package.ts';
 import type { App } from './app.ts';
 import { PROBLEM_TYPE, problemSchema } from './problem.ts';
 

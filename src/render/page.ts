@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { InfrasageError } from '../errors.ts';
+import { packageFile } from '../package.ts';
 import { jsonText } from './json.ts';
 
 /** The page's parts, next to the sources and shipped with the package. */
-const FOLDER = new URL('../../src/dashboard/', import.meta.url);
+const FOLDER = packageFile('src/dashboard/');
 /** Its script with all that it needs, as the build makes it. */
-const SCRIPT = new URL('../../dist/dashboard/report.js', import.meta.url);
+const SCRIPT = packageFile('dist/dashboard/report.js');
 const packages = createRequire(import.meta.url);
 
 /** How a page that was made here begins. */

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { packageFile } from '../package.ts';
 import { isLong, type Paper, type Sheet } from './sheet.ts';
 import { printable } from './text.ts';
 
 /** The style of the page, next to the sources and shipped with the package. */
-const STYLE = new URL('../../src/dashboard/sheet.css', import.meta.url);
+const STYLE = packageFile('src/dashboard/sheet.css');
 
 /**
  * Sheets as one HTML page that needs nothing but itself, each on paper of its own. There is no script in it, and its

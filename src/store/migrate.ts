@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
-import { programVersion } from '../version.ts';
+import { programVersion } from '../package.ts';
 import { recordedSchema, recordMigration } from './data-dir.ts';
 import { fingerprint, type Migration, migrations, type View, views } from './schema.ts';
 import type { Reader, Store } from './store.ts';

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { packageFile } from '../package.ts';
 
 /** The schema's files, next to the sources and shipped with the package. */
-const FOLDER = new URL('../../src/schema/', import.meta.url);
+const FOLDER = packageFile('src/schema/');
 
 /** A numbered file: applied once, in order. */
 export interface Migration {

@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
-import { programVersion } from '../version.ts';
+import { programVersion } from '../package.ts';
 import { writeAll } from './extract.ts';
 import { type LockMode, type NamedLock, withLock } from './named-locks.ts';
 import { withShortPath } from './short-path.ts';

@@ -1,5 +1,5 @@
+import { programVersion } from '../../package.ts';
 import { loadEngine } from '../../store/engine.ts';
-import { programVersion } from '../../version.ts';
 import { type Check, dataOf, NO_DATA } from '../check.ts';
 
 /** The engine, and the versions of all that runs. */

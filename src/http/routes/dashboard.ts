@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { packageFile } from '../../package.ts';
 import type { App } from '../app.ts';
 
 /** The dashboard's files, next to the sources and shipped with the package. */
-const FOLDER = new URL('../../../src/dashboard/', import.meta.url);
+const FOLDER = packageFile('src/dashboard/');
 const packages = createRequire(import.meta.url);
 
 const TYPES = {
