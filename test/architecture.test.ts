@@ -177,7 +177,7 @@ describe('imports', () => {
 
   test('nothing imports the command line but what is in bin', () => {
     expect(imports.filter(({ to }) => to === 'src/cli.ts').map(shown)).toEqual([]);
-    expect(readFileSync(join(ROOT, 'bin/infrasage.js'), 'utf8')).toContain("'../dist/cli.js'");
+    expect(readFileSync(join(ROOT, 'bin/infrasage.js'), 'utf8')).toContain("'../dist/program/cli.js'");
   });
 
   test('rows are inserted by the calls of the store that are for it, which know who has taken over', () => {

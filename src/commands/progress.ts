@@ -1,12 +1,12 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import ora from 'ora';
-import stringWidth from 'string-width';
 import type { Context } from '../context.ts';
 import { isCompressed, MAGIC_BYTES } from '../ingest/source.ts';
 import type { IngestSummary } from '../ingest/summary.ts';
 import type { Output } from '../io.ts';
 import { glyphs } from '../render/glyphs.ts';
 import { formatBytes, formatCount, plural, printable } from '../render/text.ts';
+import { textWidth } from '../render/width.ts';
 
 /** How far work has come; what is not known is left out. */
 export interface Figures {
@@ -188,7 +188,7 @@ export function progressWords(
     ...(bytes === undefined || part !== undefined ? [] : [formatBytes(bytes)]),
     ...(part === undefined ? [duration(known.elapsedMs)] : []),
   ];
-  while (parts.length > 1 && stringWidth(parts.join(separator)) > width) parts.pop();
+  while (parts.length > 1 && textWidth(parts.join(separator)) > width) parts.pop();
   return parts.join(separator);
 }
 

@@ -1,9 +1,8 @@
 import type { ChalkInstance } from 'chalk';
-import stringWidth from 'string-width';
 import type { Glyphs } from './glyphs.ts';
 import type { Bars, Gauges, Measure } from './report.ts';
 import { formatBytes, formatCount, printable } from './text.ts';
-import { column } from './width.ts';
+import { column, textWidth } from './width.ts';
 
 /** How a chart is drawn; width: columns there are. */
 export interface Drawing {
@@ -62,7 +61,7 @@ export function drawGauges({ gauges }: Gauges, { width, glyphs, chalk }: Drawing
 
 /** Columns for names, bars and figures: the last figures are left out where the bars would have no room. */
 function rooms(width: number, names: readonly string[], texts: readonly (readonly string[])[]) {
-  const widest = (of: readonly string[]) => Math.max(0, ...of.map((text) => stringWidth(text)));
+  const widest = (of: readonly string[]) => Math.max(0, ...of.map((text) => textWidth(text)));
   const figures = texts.map((of) => ({ texts: of, width: widest(of) }));
   const wanted = widest(names);
   for (;;) {

@@ -1,11 +1,10 @@
 import { Chalk } from 'chalk';
-import stringWidth from 'string-width';
 import { type Drawing, drawBars, drawGauges } from './bars.ts';
 import { columnsTitle, drawColumns } from './columns.ts';
 import { glyphs } from './glyphs.ts';
 import type { Chart } from './report.ts';
 import { printable } from './text.ts';
-import { column } from './width.ts';
+import { column, textWidth } from './width.ts';
 
 /** Columns that charts are drawn in at most: wider ones are not read more easily. */
 const WIDEST = 120;
@@ -30,5 +29,5 @@ function draw(chart: Chart, drawing: Drawing): { title: string; lines: string[] 
 }
 
 function shortened(title: string, { width, glyphs: { cut } }: Drawing): string {
-  return stringWidth(title) > width ? column(title, width, cut) : title;
+  return textWidth(title) > width ? column(title, width, cut) : title;
 }

@@ -1,8 +1,7 @@
-import stringWidth from 'string-width';
 import type { Drawing } from './bars.ts';
 import type { Columns, Measure } from './report.ts';
 import { printable, shortBytes, shortCount } from './text.ts';
-import { column } from './width.ts';
+import { column, textWidth } from './width.ts';
 
 /** Lines between two figures of the scale, and how many of them there are. */
 const ROWS_A_TICK = 2;
@@ -97,10 +96,10 @@ function layout(chart: Columns, { width, glyphs }: Drawing) {
     const scale = niceTop(Math.max(largest, ...levels), chart.measure);
     const rules = ruleRows(chart, scale, glyphs.cut);
     const figures = Array.from({ length: TICKS + 1 }, (_, i) =>
-      stringWidth(writtenShort((scale * i) / TICKS, scale, chart.measure)),
+      textWidth(writtenShort((scale * i) / TICKS, scale, chart.measure)),
     );
     const left = Math.max(...figures);
-    const words = [...rules.values()].map(({ label }) => stringWidth(label) + 1);
+    const words = [...rules.values()].map(({ label }) => textWidth(label) + 1);
     const room = width - left - 2 - Math.max(0, ...words);
     if (columns.length > room && steps !== SHARED[chart.step].at(-1)) continue;
     // More than there is room for in any case: the last of them are the ones that matter.
@@ -118,7 +117,7 @@ function ruleRows({ rules = [] }: Columns, scale: number, cut: string) {
     const row = Math.min(HEIGHT - 1, Math.max(0, Math.ceil((Number(level) / scale) * HEIGHT) - 1));
     const there = rows.get(row);
     const words = there ? `${there.label}, ${printable(label)}` : printable(label);
-    const shown = stringWidth(words) > LONGEST_LABEL ? column(words, LONGEST_LABEL, cut) : words;
+    const shown = textWidth(words) > LONGEST_LABEL ? column(words, LONGEST_LABEL, cut) : words;
     rows.set(row, { label: shown, limit: limit || (there?.limit ?? false) });
   }
   return rows;

@@ -1,10 +1,9 @@
 import { Chalk } from 'chalk';
-import stringWidth from 'string-width';
 import { drawGauges } from './bars.ts';
 import { glyphs } from './glyphs.ts';
 import type { Gauges } from './report.ts';
 import { printable } from './text.ts';
-import { column } from './width.ts';
+import { column, textWidth } from './width.ts';
 
 /** What fills a terminal: lines on top, blocks below them, a line at the bottom. Texts are never trusted. */
 export interface Screen {
@@ -95,7 +94,7 @@ function drawHead({ head, course }: Screen, { width, glyphs: marks, chalk }: Pen
     const texts = parts.map(printable);
     const sparks = i === 1 ? sparkline(course, marks.upward) : '';
     const room = width - (sparks === '' ? 0 : course.length + 2);
-    while (texts.length > 1 && stringWidth(texts.join(marks.separator)) > room) texts.pop();
+    while (texts.length > 1 && textWidth(texts.join(marks.separator)) > room) texts.pop();
     const line = cutTo(texts.join(marks.separator), room, marks.cut);
     if (i === 0) return chalk.bold(line);
     return sparks.trim() === '' ? line : `${line}  ${chalk.cyan(sparks.trimEnd())}`;
@@ -163,7 +162,7 @@ function drawTable(
   const shown = rows.slice(0, most);
   const heading = rows.length > most ? `${title} (${most} of ${rows.length}${cut ? '+' : ''})` : title;
   const widths = figures.map((name, i) =>
-    Math.max(stringWidth(name), ...shown.map((row) => stringWidth(row.figures[i] ?? ''))),
+    Math.max(textWidth(name), ...shown.map((row) => textWidth(row.figures[i] ?? ''))),
   );
   // The last figures give way to the names.
   while (widths.length > 1 && width - widths.reduce((sum, w) => sum + w + 2, 0) < 12) widths.pop();
@@ -186,7 +185,7 @@ function sideBySide(blocks: readonly string[][], each: number): string[] {
     blocks
       .map((block, at) => {
         const line = block[i] ?? '';
-        return at === blocks.length - 1 ? line : line + ' '.repeat(Math.max(0, each - stringWidth(line)));
+        return at === blocks.length - 1 ? line : line + ' '.repeat(Math.max(0, each - textWidth(line)));
       })
       .join(' '.repeat(BETWEEN))
       .trimEnd(),
@@ -195,5 +194,5 @@ function sideBySide(blocks: readonly string[][], each: number): string[] {
 
 function cutTo(text: string, width: number, cut: string): string {
   const shown = printable(text);
-  return stringWidth(shown) > width ? column(shown, width, cut) : shown;
+  return textWidth(shown) > width ? column(shown, width, cut) : shown;
 }

@@ -1,11 +1,10 @@
 import { Chalk, type ChalkInstance } from 'chalk';
-import stringWidth from 'string-width';
 import { drawCharts } from './charts.ts';
 import { glyphs } from './glyphs.ts';
 import { recordLines } from './records.ts';
 import type { Cell, Column, Report } from './report.ts';
 import { formatBytes, formatCount, printable } from './text.ts';
-import { column, folded, wrapped } from './width.ts';
+import { column, folded, textWidth, wrapped } from './width.ts';
 
 /** No column is squeezed below this, with the space after it, where its cells are broken over lines. */
 const NARROWEST = 8;
@@ -78,7 +77,7 @@ function tableLines(
   const roomIn = (i: number) => (widths[i] ?? 0) - GAP.length;
   const folding = (text: string, i: number) => folded(text, roomIn(i));
   const cutting = (text: string, i: number) =>
-    stringWidth(text) <= roomIn(i) ? [text] : [column(text, roomIn(i), cut)];
+    textWidth(text) <= roomIn(i) ? [text] : [column(text, roomIn(i), cut)];
   const padded = (line: readonly string[]) =>
     line.map((text, i) => column(text, roomIn(i), cut, columns[i]?.kind === 'text' ? 'left' : 'right'));
   const joined = (line: readonly string[]) => line.join(GAP).replace(LONE_SURROGATE, ' ').trimEnd();
@@ -126,7 +125,7 @@ function columnWidths(
   cells: string[][],
   { width, terminal }: { width: number; terminal: boolean },
 ): number[] | undefined {
-  const natural = naturalWidths(columns, cells, ({ title }) => stringWidth(title));
+  const natural = naturalWidths(columns, cells, ({ title }) => textWidth(title));
   if (totalOf(natural) <= width) return natural;
   if (records && columns.length > 1) return undefined;
   if (!terminal && !wrap && !records) return natural;
@@ -139,7 +138,7 @@ function columnWidths(
   const squeezed = squeeze(columns, natural, { width, floors });
   if (totalOf(squeezed) <= width) return squeezed;
   const narrow = naturalWidths(columns, cells, ({ title, kind, whole = false }) =>
-    kind === 'text' && !whole ? stringWidth(title) : longestWord(title),
+    kind === 'text' && !whole ? textWidth(title) : longestWord(title),
   );
   const last = squeeze(columns, narrow, { width, floors });
   return totalOf(last) <= width || !terminal ? last : undefined;
@@ -171,12 +170,12 @@ function naturalWidths(
 ): number[] {
   return columns.map((column, i) => {
     const title = titleWidth(column);
-    return cells.reduce((widest, row) => Math.max(widest, stringWidth(row[i] ?? '')), title) + 2;
+    return cells.reduce((widest, row) => Math.max(widest, textWidth(row[i] ?? '')), title) + 2;
   });
 }
 
 function longestWord(text: string): number {
-  return text.split(' ').reduce((most, word) => Math.max(most, stringWidth(word)), 0);
+  return text.split(' ').reduce((most, word) => Math.max(most, textWidth(word)), 0);
 }
 
 function totalOf(widths: readonly number[]): number {

@@ -1,14 +1,28 @@
-import stringWidth from 'string-width';
+import { createRequire } from 'node:module';
+import { stripVTControlCharacters } from 'node:util';
+
+/** Characters of one column each; quotation marks, dashes and the ellipsis are among them. */
+const NARROW = /^[\x20-\x7e\xa0-\xac\xae-\xff\u2010-\u2027]*$/;
+let widthOf: ((text: string) => number) | undefined;
+
+/** How many columns of a terminal a text takes, colours apart. */
+export function textWidth(text: string): number {
+  const bare = stripVTControlCharacters(text);
+  if (NARROW.test(bare)) return bare.length;
+  // Loaded when it is used: it takes 40 ms, for all the pictures there are, and most text has none.
+  widthOf ??= (createRequire(import.meta.url)('string-width') as typeof import('string-width')).default;
+  return widthOf(bare);
+}
 
 /** Text in exactly so many columns of a terminal: cut with a mark, or filled up with spaces. */
 export function column(text: string, width: number, mark: string, align: 'left' | 'right' = 'left'): string {
   let shown = text;
-  let used = stringWidth(shown);
+  let used = textWidth(shown);
   if (used > width) {
     shown = '';
     used = 0;
     for (const { segment } of new Intl.Segmenter().segment(text)) {
-      const next = stringWidth(segment);
+      const next = textWidth(segment);
       if (used + next > width - 1) break;
       shown += segment;
       used += next;
@@ -26,12 +40,12 @@ export function wrapped(line: string, width: number): string[] {
 }
 
 function betweenWords(line: string, width: number): string[] {
-  if (stringWidth(line) <= width) return [line];
+  if (textWidth(line) <= width) return [line];
   const lines: string[] = [];
   let current = '';
   for (const [, space = '', word = ''] of line.matchAll(/(\s*)(\S+)/g)) {
     const longer = current + space + word;
-    if (current.trim() === '' || stringWidth(longer) <= width) {
+    if (current.trim() === '' || textWidth(longer) <= width) {
       current = longer;
     } else {
       lines.push(current);
@@ -47,7 +61,7 @@ export function folded(line: string, width: number): string[] {
     const pieces = [''];
     let used = 0;
     for (const { segment } of new Intl.Segmenter().segment(part)) {
-      const next = stringWidth(segment);
+      const next = textWidth(segment);
       if (used + next > width && used > 0) {
         pieces.push('');
         used = 0;

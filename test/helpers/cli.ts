@@ -12,7 +12,7 @@ import { releaseEngine } from './kept-engine.ts';
 import { serverEngine } from './server-engine.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
-const BUILT = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+const BUILT = fileURLToPath(new URL('../../dist/program/cli.js', import.meta.url));
 
 /** What the program reads: bytes or a stream through a pipe, a file as its descriptor, or nothing. */
 export type Stdin = Buffer | string | Readable | { file: string };
