@@ -9,6 +9,7 @@ import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { everyCommandLine } from './helpers/commands.ts';
 import { event, lines } from './helpers/events.ts';
 import { activeCharacters } from './helpers/formats.ts';
+import { BYTES } from './helpers/hostile.ts';
 
 const COLUMNS = 60;
 const TENANT = `tenant-${'x'.repeat(121)}`;
@@ -16,13 +17,6 @@ const WIDE = '大家'.repeat(20);
 const SERVICE = `service ${'very long '.repeat(24)}`.trim();
 const NAME = `${'a-very-long-name-of-a-file-'.repeat(6)}.ndjson`;
 
-/** Every byte there is but the line feed, a link and a clipboard of a terminal (OSC 8 and 52), and bidirectional controls. */
-const BYTES = Buffer.concat([
-  Buffer.from([...Array(256).keys()].filter((byte) => byte !== 10)),
-  Buffer.from(
-    '\u001b]8;;https://evil.example\u0007click\u001b]8;;\u0007\u001b]52;c;ZXZpbA==\u0007\u009b31m\u202egpj\u2066\u2028',
-  ),
-]);
 const ACTIVE = BYTES.toString('latin1') + BYTES.toString();
 /** As an argument: the system has no NUL in one. */
 const REASON = ACTIVE.replaceAll('\0', '') + 'r'.repeat(70);

@@ -65,7 +65,7 @@ const measure = () => /** @type {Measure} */ (chosenValue('measure'));
 const tenant = () => (tenantForm.hidden || tenantField.value === '' ? undefined : tenantField.value);
 
 /** @param {...string} lines */
-const tell = (...lines) => alertBox.replaceChildren(...lines.map((line) => el('p', {}, line)));
+const tell = (...lines) => alertBox.replaceChildren(...lines.map((line) => el('p', {}, printable(line))));
 
 /** @param {string} [why] */
 function signOut(why) {
@@ -153,9 +153,9 @@ async function offerTenants(given) {
     .tenants()
     .catch(() => ({ breakdown: [] }));
   if (token !== given) return;
-  byId('tenants', HTMLDataListElement).replaceChildren(
-    ...breakdown.map(({ tenant_id = '' }) => el('option', { value: tenant_id })),
-  );
+  // A name is chosen by how it looks: one that is not what it looks like must be typed.
+  const names = breakdown.flatMap(({ tenant_id = '' }) => (printable(tenant_id) === tenant_id ? tenant_id : []));
+  byId('tenants', HTMLDataListElement).replaceChildren(...names.map((value) => el('option', { value })));
 }
 
 /** Asks for everything that is chosen, and shows what comes. */

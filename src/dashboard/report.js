@@ -132,7 +132,7 @@ function quotas() {
       (_, i) => (i === 0 ? summary.quota_events : summary.quota_bytes) !== null,
     );
     for (const limit of found)
-      limit.querySelector('h3')?.prepend(el('bdi', {}, printable(summary.tenant_id)), ': ');
+      limit.querySelector('h3')?.prepend(el('bdi', { class: 'name' }, printable(summary.tenant_id)), ': ');
     box.append(...found);
   }
   const rest = full.length - QUOTAS;

@@ -34,7 +34,8 @@ export async function renderSheetsPdf(
 ): Promise<SheetsPdf> {
   const fonts = openFonts(files);
   const missing = new Set<string>();
-  const runs = (value: string) => runsOf(printable(value), fonts, missing);
+  // Spaces in a row are one, as in HTML: pdfmake breaks no line among them.
+  const runs = (value: string) => runsOf(printable(value).replace(/ {2,}/g, ' '), fonts, missing);
   pdfmake.setFonts(fonts.descriptors);
   // It reads its fonts, and nothing else: no text is an address or a file.
   pdfmake.setUrlAccessPolicy(() => false);
@@ -137,8 +138,15 @@ function body(sheet: Sheet, runs: Runs): Content[] {
   ];
 }
 
-/** The lines of a sheet; the row of titles is repeated on each page, and no row is cut. */
+/** Characters of a cell that fit on a page, however narrow its column is. */
+const FITS_A_PAGE = 300;
+
+/**
+ * The lines of a sheet; the row of titles is repeated on each page, and no row is broken. Where one might be longer
+ * than a page they all may be: pdfmake leaves out what is kept together and fits on no page.
+ */
 function lines({ columns, rows }: Sheet, runs: Runs): Content {
+  const whole = rows.every((row) => row.every((value) => value.length <= FITS_A_PAGE));
   const cell = (value: string, i: number, style: { bold?: boolean }): TableCell => {
     const align = columns[i]?.align ?? 'left';
     return { text: runs(value), alignment: align, noWrap: align === 'right' && !isLong(value), ...style };
@@ -146,8 +154,8 @@ function lines({ columns, rows }: Sheet, runs: Runs): Content {
   return {
     table: {
       headerRows: 1,
-      dontBreakRows: true,
-      keepWithHeaderRows: 1,
+      dontBreakRows: whole,
+      keepWithHeaderRows: whole ? 1 : 0,
       widths: columns.map(({ align, whole }) => (align === 'right' || whole ? 'auto' : '*')),
       body: [
         columns.map(({ title }, i) => cell(title, i, { bold: true })),

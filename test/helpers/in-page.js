@@ -93,6 +93,18 @@ const probe = {
     return [...wide, ...outside.map(named)];
   },
 
+  /** Every text of the page and of its attributes, those that are not on the screen too. */
+  texts: () => {
+    const walker = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_ALL);
+    const found = [document.title];
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      if (node instanceof Element) for (const { value } of node.attributes) found.push(value);
+      else if (node.parentElement?.matches('script, style') === false) found.push(node.nodeValue ?? '');
+      if (node instanceof HTMLInputElement) found.push(node.value);
+    }
+    return found;
+  },
+
   /** What has the focus, and whether that shows. */
   focus: () => {
     const element = document.activeElement;
