@@ -1,11 +1,11 @@
 import { type Command, CommanderError } from 'commander';
-import type { Act, ActOptions, Handler } from './commands/command.ts';
+import { type Act, type ActOptions, type Handler, nameOf } from './commands/command.ts';
 import { COMMANDS } from './commands/index.ts';
 import type { GlobalFlags } from './config.ts';
 import { EXIT, type ExitStatus, InfrasageError, usageError } from './errors.ts';
 import { type Io, processIo, write } from './io.ts';
 import { buildProgram } from './program.ts';
-import { ALL_FORMATS, FORMATS, type Format, isOwnFormat, OWN_FORMATS } from './render/format.ts';
+import { ALL_FORMATS, FORMATS, type Format, formatsOf, isOwnFormat, OWN_FORMATS } from './render/format.ts';
 import { message } from './render/message.ts';
 import { printable } from './render/text.ts';
 
@@ -41,13 +41,13 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
   return <Options, Arguments extends unknown[]>(
     command: Command,
     handler: Handler<Options, Arguments>,
-    { brokenSettings = false, formats = [] }: ActOptions = {},
+    { brokenSettings = false }: ActOptions = {},
   ) => {
     command.action(async (...received: unknown[]) => {
       // commander hands over the arguments, then the options, then the command
       const args = received.slice(0, -2) as Arguments;
       const flags = program.opts<GlobalFlags>();
-      refuseUnknownFormat(flags.format, formats);
+      refuseUnknownFormat(nameOf(command), flags.format);
       // Loaded here, not above: help and version need none of it, and start in half the time.
       const { openContext } = await import('./open-context.ts');
       const context = await openContext(flags, io, {
@@ -57,7 +57,7 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
         brokenSettings,
       });
       try {
-        refuseFormat(nameOf(command), context.config.format, formats);
+        refuseFormat(nameOf(command), context.config.format);
         outcome.status = await handler(context, command.opts() as Options, ...args);
       } finally {
         await context.close();
@@ -70,27 +70,21 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
  * Refuses what is a format of no command, and says which this one has.
  * @throws InfrasageError (exit 2)
  */
-function refuseUnknownFormat(given: string | undefined, formats: readonly Format[]): void {
+function refuseUnknownFormat(name: string, given: string | undefined): void {
   if (given === undefined || (ALL_FORMATS as readonly string[]).includes(given)) return;
-  throw usageError(`--format or INFRASAGE_FORMAT must be one of ${[...FORMATS, ...formats].join(', ')}`);
+  throw usageError(`--format ${given} is not a format; use one of ${formatsOf(name).join(', ')}`);
 }
 
 /**
  * Refuses a format that another command has.
  * @throws InfrasageError (exit 2)
  */
-function refuseFormat(name: string, format: Format, formats: readonly Format[]): void {
-  if (!isOwnFormat(format) || formats.includes(format)) return;
+function refuseFormat(name: string, format: Format): void {
+  if (!isOwnFormat(format) || formatsOf(name).includes(format)) return;
   throw usageError(
     `${name} does not print ${format}`,
     `infrasage ${OWN_FORMATS[format]} does; the formats of every command are ${FORMATS.join(', ')}`,
   );
-}
-
-/** `alerts add`, without the program's name. */
-function nameOf(command: Command): string {
-  const parent = command.parent;
-  return parent?.parent ? `${nameOf(parent)} ${command.name()}` : command.name();
 }
 
 const NAMES = COMMANDS.map(({ name }) => name);

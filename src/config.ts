@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { InfrasageError, usageError } from './errors.ts';
 import type { Io } from './io.ts';
 import { showsUnicode } from './render/glyphs.ts';
+import { excerpt } from './render/text.ts';
 import { SETTINGS } from './settings/table.ts';
 
 const clickhouseOptions = z.object({
@@ -60,14 +61,6 @@ export interface GlobalFlags {
   debug?: boolean;
 }
 
-/** Where each setting may come from beside its flag, for messages. */
-const SOURCES: Record<string, string> = {
-  dataDir: '--data-dir or INFRASAGE_DATA_DIR',
-  database: '--database or INFRASAGE_DATABASE',
-  tenant: '--tenant or INFRASAGE_TENANT',
-  format: '--format or INFRASAGE_FORMAT',
-};
-
 /** What is in force where nothing is said, by the names of the settings. */
 export const DEFAULTS = {
   database: 'infrasage',
@@ -89,23 +82,27 @@ export function readConfig(flags: GlobalFlags, io: Pick<Io, 'env' | 'stdout'>): 
   if (flags.json && flags.format && flags.format !== 'json') {
     throw usageError(`--json and --format ${flags.format} contradict each other`, 'give one of them');
   }
-  const parsed = globalOptions.safeParse({
-    dataDir: flags.dataDir ?? (env.INFRASAGE_DATA_DIR || defaultDataDir(env)),
-    database: flags.database ?? (env.INFRASAGE_DATABASE || DEFAULTS.database),
-    tenant: flags.tenant ?? (env.INFRASAGE_TENANT || undefined),
-    format: flags.json ? 'json' : (flags.format ?? (env.INFRASAGE_FORMAT || DEFAULTS.format)),
-    color: flags.color !== false && !env.NO_COLOR && env.TERM !== 'dumb' && io.stdout.isTTY === true,
-    unicode: !flags.ascii && showsUnicode(env),
-    quiet: flags.quiet ?? false,
-    debug: flags.debug ?? false,
-  });
-  if (parsed.success) {
-    const clickhouse = readServerAddress(flags, env);
-    return { ...parsed.data, dataDir: resolve(parsed.data.dataDir), clickhouse };
-  }
-  const issue = parsed.error.issues[0];
-  const name = String(issue?.path[0] ?? '');
-  throw usageError(`${SOURCES[name] ?? name} ${issue?.message}`);
+  const settings = parseSettings(
+    globalOptions,
+    {
+      dataDir: flags.dataDir ?? (env.INFRASAGE_DATA_DIR || defaultDataDir(env)),
+      database: flags.database ?? (env.INFRASAGE_DATABASE || DEFAULTS.database),
+      tenant: flags.tenant ?? (env.INFRASAGE_TENANT || undefined),
+      format: flags.json ? 'json' : (flags.format ?? (env.INFRASAGE_FORMAT || DEFAULTS.format)),
+      color: flags.color !== false && !env.NO_COLOR && env.TERM !== 'dumb' && io.stdout.isTTY === true,
+      unicode: !flags.ascii && showsUnicode(env),
+      quiet: flags.quiet ?? false,
+      debug: flags.debug ?? false,
+    },
+    {
+      dataDir: '--data-dir or INFRASAGE_DATA_DIR',
+      database: '--database or INFRASAGE_DATABASE',
+      tenant: '--tenant or INFRASAGE_TENANT',
+      format: '--format or INFRASAGE_FORMAT',
+    },
+  );
+  const clickhouse = readServerAddress(flags, env);
+  return { ...settings, dataDir: resolve(settings.dataDir), clickhouse };
 }
 
 /**
@@ -259,16 +256,25 @@ export function readServerSettings(
   return { ...settings, tokens: readTokenSettings(env) };
 }
 
+/** Settings whose value is repeated where it is refused: none that may have a password in it. */
+const REPEATED = ['database', 'tenant', 'format', 'retryFor', 'host', 'port', 'rateLimit', 'logLevel'];
+const REPEATED_LENGTH = 60;
+
+/** @param sources where each setting may come from, for messages */
 function parseSettings<T extends object>(
   schema: z.ZodType<T>,
   given: Record<string, unknown>,
-  sources: Record<keyof T, string>,
+  sources: Partial<Record<keyof T, string>>,
 ): T {
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  const source = Object.entries<string>(sources).find(([name]) => name === issue?.path[0]);
-  throw usageError(`${source?.[1] ?? 'a setting'} ${issue?.message}`);
+  const name = String(issue?.path[0] ?? '');
+  const source = Object.entries(sources).find(([key]) => key === name)?.[1] ?? 'a setting';
+  const repeated = REPEATED.includes(name)
+    ? ` (given: ${excerpt(String(given[name]), REPEATED_LENGTH)})`
+    : '';
+  throw usageError(`${source} ${issue?.message}${repeated}`);
 }
 
 /** Where data is kept where no directory is named. */

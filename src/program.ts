@@ -1,5 +1,5 @@
-import { type Argument, Command } from 'commander';
-import { type Act, examples, examplesOf, type Load, oneOf } from './commands/command.ts';
+import { type Argument, Command, Help, type Option } from 'commander';
+import { type Act, choicesOf, examples, examplesOf, type Load, oneOf } from './commands/command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { programVersion } from './package.ts';
 import { continued } from './render/command-line.ts';
@@ -49,7 +49,7 @@ export function buildProgram({ width, ...output }: Output, actOf: (program: Comm
     .option('--quiet', 'no messages on standard error but errors')
     .option('--debug', 'print the stack and the cause of an error')
     // Descriptions of a few words a line are read better than lines that the terminal breaks.
-    .configureHelp({ showGlobalOptions: true, minWidthToWrap: 24, subcommandTerm })
+    .configureHelp({ showGlobalOptions: true, minWidthToWrap: 24, subcommandTerm, visibleGlobalOptions })
     .showHelpAfterError('Run with --help for the options.')
     .configureOutput({ ...output, getOutHelpWidth: () => width?.() ?? 80 })
     .exitOverride();
@@ -94,6 +94,15 @@ export function buildProgram({ width, ...output }: Output, actOf: (program: Comm
 /** A command in the list of them: its name and its arguments. That it has options is no news. */
 function subcommandTerm(command: Command): string {
   return [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' ');
+}
+
+/** Each with the choices that it has for this command. */
+function visibleGlobalOptions(this: Help, command: Command): Option[] {
+  return Help.prototype.visibleGlobalOptions
+    .call(this, command)
+    .map((option) =>
+      option.argChoices ? oneOf(option.flags, option.description, choicesOf(option, command)) : option,
+    );
 }
 
 function argumentTerm(argument: Argument): string {

@@ -5,7 +5,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildProgram } from '../src/program.ts';
 import { inspectServer } from '../src/store/server/inspect.ts';
 import { type Sandbox, sandbox, until } from './helpers/cli.ts';
 import { ClickHouseServer } from './helpers/clickhouse-server.ts';
@@ -62,6 +64,47 @@ describe('what could come next', () => {
     // A value is no command.
     expect(await next(['--database', 'usage', 'bil'])).toEqual(['words', 'billing']);
     expect(await next(['nothing', '--such', ''])).toEqual(['words']);
+  });
+
+  it('is every choice of every option and argument, and no format that the command does not print', async () => {
+    const { command, load } = buildProgram(
+      { writeOut() {}, writeErr() {}, outputError() {} },
+      () => () => {},
+    );
+    for (const one of command.commands) await load(one);
+    const every = (of: Command, above: string[]): [string[], Command][] => {
+      const words = [...above, of.name()];
+      return [[words, of], ...of.commands.flatMap((one) => every(one, words))];
+    };
+    let asked = 0;
+    for (const [words, one] of command.commands.flatMap((first) => every(first, []))) {
+      if (words[0] === '__complete') continue;
+      const places: [string[], readonly string[] | undefined][] = [
+        ...one.options.map(({ long, argChoices }) => [[long ?? ''], argChoices] as [string[], string[]]),
+        ...one.registeredArguments
+          .slice(0, 1)
+          .map(({ argChoices }) => [[], argChoices] as [string[], string[]]),
+      ];
+      for (const [flag, choices] of places) {
+        if (!choices) continue;
+        asked += 1;
+        expect(await next([...words, ...flag, '']), [...words, ...flag].join(' ')).toEqual([
+          'words',
+          ...choices,
+        ]);
+      }
+    }
+    for (const line of ['usage', 'billing', 'billing history', 'costs', 'doctor']) {
+      const { stderr } = await box.run([...line.split(' '), '--format', 'nothing']);
+      const [, formats] = /is not a format; use one of (.*)$/m.exec(stderr) ?? [];
+      const [, ...offered] = await next([...line.split(' '), '--format', '']);
+      expect(offered.join(', '), line).toBe(formats);
+    }
+    expect(asked).toBeGreaterThan(10);
+    expect(await next(['billing', '--format', ''])).toEqual(expect.arrayContaining(['html', 'pdf']));
+    expect(await next(['costs', '--format=f'])).toEqual(['words', '--format=focus-csv']);
+    const { stdout } = await box.run(['billing', '--help']);
+    expect(stdout.replace(/\s+/g, ' ')).toContain('"markdown", "html", "pdf")');
   });
 
   it('is a file or a directory where one is meant', async () => {

@@ -3,7 +3,6 @@ import { type Bill, bill, billJson, tenantsOn } from '../billing/bill.ts';
 import type { Invoice } from '../billing/invoice.ts';
 import { usageError } from '../errors.ts';
 import { parseAsOf, parseMonth } from '../period.ts';
-import { PAGE_FORMATS } from '../render/format.ts';
 import type { Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import type { Billing } from '../reports/billing.ts';
@@ -56,33 +55,29 @@ export const configure: CommandModule['configure'] = (command, act) => {
   act<
     ExplainOptions &
       PageOptions & { month?: string | true; chart?: string | true; asOf?: string; plan?: string }
-  >(
-    command,
-    async (context, options) => {
-      refuse();
-      if (options.month === undefined)
-        throw usageError('billing needs the month', 'infrasage billing --month, or --month 2026-10');
-      const asOf = parseAsOf(options.asOf, context.now);
-      const now = asOf ?? context.now;
-      const month = parseMonth(options.month === true ? undefined : options.month, now);
-      const way = explainWay(options, context);
-      const page = await pageWanted(options, context);
-      const tried = options.plan === undefined ? undefined : await readPlanFile(options.plan);
-      if (way) return printExplanation(context, { ...way, month, plan: tried?.plan });
-      const measure = chartMeasure(options.chart, context);
-      const store = await context.store();
-      const tenantId = context.config.tenant ?? null;
-      const its = await bill(store, { tenantId, month, now, asOf, plan: tried?.plan });
-      const { found } = its;
-      await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
-      if (!tried) await sayIfUnassigned(context, store, its);
-      if (page) return writePage(context, page, { its, now });
-      const report = billingReport(its, now);
-      if (measure) Object.assign(report, await billingCharts(store, report, { its, now, measure }));
-      return context.print(report);
-    },
-    { formats: PAGE_FORMATS },
-  );
+  >(command, async (context, options) => {
+    refuse();
+    if (options.month === undefined)
+      throw usageError('billing needs the month', 'infrasage billing --month, or --month 2026-10');
+    const asOf = parseAsOf(options.asOf, context.now);
+    const now = asOf ?? context.now;
+    const month = parseMonth(options.month === true ? undefined : options.month, now);
+    const way = explainWay(options, context);
+    const page = await pageWanted(options, context);
+    const tried = options.plan === undefined ? undefined : await readPlanFile(options.plan);
+    if (way) return printExplanation(context, { ...way, month, plan: tried?.plan });
+    const measure = chartMeasure(options.chart, context);
+    const store = await context.store();
+    const tenantId = context.config.tenant ?? null;
+    const its = await bill(store, { tenantId, month, now, asOf, plan: tried?.plan });
+    const { found } = its;
+    await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
+    if (!tried) await sayIfUnassigned(context, store, its);
+    if (page) return writePage(context, page, { its, now });
+    const report = billingReport(its, now);
+    if (measure) Object.assign(report, await billingCharts(store, report, { its, now, measure }));
+    return context.print(report);
+  });
 };
 
 /** The types, the month against its limit day by day, and all limits. */

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Context } from '../context.ts';
 import { type ExitStatus, usageError } from '../errors.ts';
-import type { OwnFormat } from '../render/format.ts';
+import { formatsOf } from '../render/format.ts';
 
 /** What a command does when it is called: returns the exit status. */
 export type Handler<Options, Arguments extends unknown[] = []> = (
@@ -13,8 +13,6 @@ export type Handler<Options, Arguments extends unknown[] = []> = (
 export interface ActOptions {
   /** Whether it runs also where the settings of the environment or a file are wrong; context.fault has what is. */
   brokenSettings?: boolean;
-  /** What it prints beside the formats of every command. */
-  formats?: readonly OwnFormat[];
 }
 
 /** Loads what a command of the first level has, its options and subcommands, as calling it does; once. */
@@ -30,6 +28,17 @@ export type Act = <Options, Arguments extends unknown[] = []>(
 /** A command's own file: its arguments, options and examples, and what it does. */
 export interface CommandModule {
   configure(command: Command, act: Act, load: Load): void;
+}
+
+/** The words that call a command, without the program's name: `alerts add`. */
+export function nameOf(command: Command): string {
+  const parent = command.parent;
+  return parent?.parent ? `${nameOf(parent)} ${command.name()}` : command.name();
+}
+
+/** The words that an option is one of, for this command; none where it may be anything. */
+export function choicesOf(option: Option, command: Command): readonly string[] {
+  return option.long === '--format' ? formatsOf(nameOf(command)) : (option.argChoices ?? []);
 }
 
 /** An option that takes one of some words: help lists them and shells complete them; who reads it refuses others. */

@@ -4,7 +4,7 @@ import { answerTo, SHELLS, type Shell, wordsOf } from '../completion/shells.ts';
 import type { GlobalFlags } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import { write } from '../io.ts';
-import { type CommandModule, examples } from './command.ts';
+import { type CommandModule, choicesOf, examples } from './command.ts';
 
 export const configure: CommandModule['configure'] = (command, act, load) => {
   command
@@ -18,6 +18,7 @@ export const configure: CommandModule['configure'] = (command, act, load) => {
       if (!program) throw new Error('it is no command of its own');
       const found = await candidates(program, wordsOf(shell, handed), {
         load,
+        choices: choicesOf,
         tenants: async (prefix, { options }) => {
           const { tenantNames } = await import('../completion/tenants.ts');
           return tenantNames(prefix, options as GlobalFlags, { ...io, env: settings.given });

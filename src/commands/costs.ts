@@ -55,40 +55,36 @@ export const configure: CommandModule['configure'] = (command, act) => {
     'infrasage costs --by attributes.team --storage-price 0.35 --currency EUR',
     'infrasage costs --month 2026-10 --format focus-csv > focus-2026-10.csv',
   ]);
-  act<CostsOptions>(
-    command,
-    async (context, options) => {
-      const groupBy = parseGrouping(options.by, GROUPS);
-      if (context.config.format === 'focus-csv') refuseReservedTag(groupBy);
-      const weight = WEIGHTS.find((word) => word === options.weight);
-      if (!weight)
-        throw usageError(`--weight ${options.weight} is not a weight`, `use one of ${WEIGHTS.join(', ')}`);
-      const storage = parseStoragePrice(options.storagePrice, options.currency, {
-        price: '--storage-price',
-        currency: '--currency',
-      });
-      if (storage && options.plan !== undefined)
-        throw usageError('--plan and --storage-price are two prices', 'leave one of them out');
-      const provider = providerName(options.provider, context);
-      const { now } = context;
-      const asOf = parseAsOf(options.asOf, now);
-      const month = parseMonth(options.month === true ? undefined : options.month, asOf ?? now);
-      const plan = options.plan === undefined ? undefined : (await readPlanFile(options.plan)).plan;
-      const tenantId = context.config.tenant ?? null;
-      const store = await context.store();
-      const found = await costsOf(store, {
-        ...{ tenantId, month, now, groupBy, weight, storage, plan, asOf },
-      });
-      const events = found.tenants.flatMap(({ rows }) => rows).reduce((sum, row) => sum + row.events, 0n);
-      if (found.withoutPlan.length + found.billedLater.length === 0)
-        await sayIfUnknown(context, { store, tenantId, events });
-      await refuseWithoutBill(context, found);
-      return context.print(
-        context.config.format === 'focus-csv' ? focusReport(found, provider) : costsReport(found),
-      );
-    },
-    { formats: ['focus-csv'] },
-  );
+  act<CostsOptions>(command, async (context, options) => {
+    const groupBy = parseGrouping(options.by, GROUPS);
+    if (context.config.format === 'focus-csv') refuseReservedTag(groupBy);
+    const weight = WEIGHTS.find((word) => word === options.weight);
+    if (!weight)
+      throw usageError(`--weight ${options.weight} is not a weight`, `use one of ${WEIGHTS.join(', ')}`);
+    const storage = parseStoragePrice(options.storagePrice, options.currency, {
+      price: '--storage-price',
+      currency: '--currency',
+    });
+    if (storage && options.plan !== undefined)
+      throw usageError('--plan and --storage-price are two prices', 'leave one of them out');
+    const provider = providerName(options.provider, context);
+    const { now } = context;
+    const asOf = parseAsOf(options.asOf, now);
+    const month = parseMonth(options.month === true ? undefined : options.month, asOf ?? now);
+    const plan = options.plan === undefined ? undefined : (await readPlanFile(options.plan)).plan;
+    const tenantId = context.config.tenant ?? null;
+    const store = await context.store();
+    const found = await costsOf(store, {
+      ...{ tenantId, month, now, groupBy, weight, storage, plan, asOf },
+    });
+    const events = found.tenants.flatMap(({ rows }) => rows).reduce((sum, row) => sum + row.events, 0n);
+    if (found.withoutPlan.length + found.billedLater.length === 0)
+      await sayIfUnknown(context, { store, tenantId, events });
+    await refuseWithoutBill(context, found);
+    return context.print(
+      context.config.format === 'focus-csv' ? focusReport(found, provider) : costsReport(found),
+    );
+  });
 };
 
 /** @throws InfrasageError (exit 2) where it would be of no use */

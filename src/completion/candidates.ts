@@ -20,6 +20,8 @@ export interface Line {
 export interface Sources {
   /** Loads the file of a command, which has its options and subcommands. */
   load(command: Command): Promise<void>;
+  /** Words that an option of a command is one of; none where it may be anything. */
+  choices(option: Option, command: Command): readonly string[];
   /** Tenants whose names begin so. */
   tenants(prefix: string, line: Line): Promise<readonly string[]>;
 }
@@ -43,12 +45,12 @@ export async function candidates(
   const current = words.at(-1) ?? '';
   const { command, options, operands, expects, ended } = await read(program, words.slice(0, -1), sources);
   const line: Line = { options };
-  if (expects) return valuesOf(expects, current, { line, sources });
+  if (expects) return valuesOf(expects, current, { command, line, sources });
   if (ended || !current.startsWith('-')) return next(command, operands, { program, current });
   const [flag = '', value] = split(current);
   const option = value === undefined ? undefined : optionOf(command, flag);
   if (option && value !== undefined) {
-    const found = await valuesOf(option, value, { line, sources });
+    const found = await valuesOf(option, value, { command, line, sources });
     if (found.kind !== 'words') return found;
     return { kind: 'words', words: found.words.map((one) => ({ ...one, word: `${flag}=${one.word}` })) };
   }
@@ -124,7 +126,7 @@ function next(
 async function valuesOf(
   option: Option,
   current: string,
-  { line, sources }: { line: Line; sources: Sources },
+  { command, line, sources }: { command: Command; line: Line; sources: Sources },
 ): Promise<Candidates> {
   if (option.long === '--tenant') {
     const names = await sources.tenants(current, line);
@@ -137,7 +139,7 @@ async function valuesOf(
   const onDisk = ON_DISK[placeholder];
   if (onDisk) return { kind: onDisk };
   return matching(
-    (option.argChoices ?? []).map((word) => ({ word, what: '' })),
+    sources.choices(option, command).map((word) => ({ word, what: '' })),
     current,
   );
 }

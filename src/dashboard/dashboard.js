@@ -154,7 +154,9 @@ async function offerTenants(given) {
     .catch(() => ({ breakdown: [] }));
   if (token !== given) return;
   // A name is chosen by how it looks: one that is not what it looks like must be typed.
-  const names = breakdown.flatMap(({ tenant_id = '' }) => (printable(tenant_id) === tenant_id ? tenant_id : []));
+  const names = breakdown.flatMap(({ tenant_id = '' }) =>
+    printable(tenant_id) === tenant_id ? tenant_id : [],
+  );
   byId('tenants', HTMLDataListElement).replaceChildren(...names.map((value) => el('option', { value })));
 }
 

@@ -1,7 +1,7 @@
 /** Output formats of every report; `--format` takes these. */
 export const FORMATS = ['table', 'json', 'ndjson', 'csv', 'markdown'] as const;
 
-/** Formats that one command alone has, by that command; it says so in its ActOptions. */
+/** Formats that one command alone has, by that command. */
 export const OWN_FORMATS = { 'focus-csv': 'costs', html: 'billing', pdf: 'billing' } as const;
 export type OwnFormat = keyof typeof OWN_FORMATS;
 export type Format = (typeof FORMATS)[number] | OwnFormat;
@@ -12,6 +12,12 @@ export type PageFormat = (typeof PAGE_FORMATS)[number];
 
 export function isPageFormat(format: Format): format is PageFormat {
   return (PAGE_FORMATS as readonly Format[]).includes(format);
+}
+
+/** What `--format` may be for a command. @param command its words, without the program's name: `alerts add` */
+export function formatsOf(command: string): readonly Format[] {
+  const own = Object.keys(OWN_FORMATS) as OwnFormat[];
+  return [...FORMATS, ...own.filter((format) => OWN_FORMATS[format] === command)];
 }
 
 /** Every word that `--format` may be. */

@@ -13,6 +13,7 @@ export const MARKUP = [
   '<img src=x onerror="ran=1;alert(1)">',
   `"'><svg onload=ran=1>`,
   '</style></title></textarea><iframe srcdoc="<script>parent.ran=1</script>">',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a template would run it
   '`${ran=1}`;";ran=1;//\';ran=1//',
   '<a href="javascript:ran=1">{{ran=1}}</a> &lt;b&gt; $& $1',
 ];

@@ -24,9 +24,7 @@ export function pdfPages(pdf: Buffer): string[][][] {
     const content = objects.get(numberAfter(head, 'Contents'))?.stream ?? '';
     const pieces = placed(content, fonts);
     const [, width = '', height = ''] = /\/MediaBox \[0 0 (\S+) (\S+)\]/.exec(head) ?? [];
-    const cut = pieces.find(
-      ({ x, end, y }) => x < 0 || end > Number(width) || y < 0 || y > Number(height),
-    );
+    const cut = pieces.find(({ x, end, y }) => x < 0 || end > Number(width) || y < 0 || y > Number(height));
     if (cut) throw new Error(`beyond the paper: ${cut.text}`);
     pages.push(linesOf(pieces));
   }
