@@ -1,17 +1,19 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { CLUSTER, ClickHouseServer, startCluster } from './helpers/clickhouse-server.ts';
+import { blocksOf, commandsIn, documentText, ownCommand } from './helpers/documents.ts';
 
-const document = readFileSync(new URL('../docs/clickhouse-server.md', import.meta.url), 'utf8');
+const document = documentText('docs/clickhouse-server.md');
 
-/** Command lines and SQL statements, in the order of the document. */
-const steps = [...document.matchAll(/^```(sh|sql)\n(.*?)^```/gms)].flatMap(([, language, block = '']) =>
-  language === 'sql'
-    ? block.split(/;\n/).filter((sql) => sql.trim() !== '')
-    : block.split('\n').filter((line) => line.startsWith('infrasage ')),
-);
+/** Command lines and SQL statements, in the order of the document; the server's address is in the environment of each. */
+const steps = blocksOf(document).flatMap((block) => {
+  if (block.language === 'sql') return block.text.split(/;\n/).filter((sql) => sql.trim() !== '');
+  if (block.language !== 'sh') return [];
+  const commands = commandsIn(block).map(({ command }) => command);
+  return commands.filter((command) => !command.startsWith('export '));
+});
 
 describe('what docs/clickhouse-server.md says to run', () => {
   let box: Sandbox;
@@ -42,11 +44,12 @@ describe('what docs/clickhouse-server.md says to run', () => {
       .replaceAll('http://ch1:8123', pair[0]?.url ?? '')
       .replaceAll('http://ch2:8123', pair[1]?.url ?? '')
       .replaceAll('/backups/', join(box.folder, 'backups/'));
-    if (!step.startsWith('infrasage ')) {
+    const own = ownCommand(here);
+    if (own === undefined) {
       await server.sql(here);
       return;
     }
-    const result = await box.run(here.split(' ').slice(1), { env: { INFRASAGE_CLICKHOUSE_URL: server.url } });
+    const result = await box.run(own.args, { env: { INFRASAGE_CLICKHOUSE_URL: server.url } });
     expect(result.stderr).not.toContain('infrasage:');
     expect(result.status).toBe(0);
   });

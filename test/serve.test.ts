@@ -1,8 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { promisify } from 'node:util';
-import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Sandbox, sandbox, withDataDir } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
@@ -31,7 +29,7 @@ describe('serve', () => {
       ['-c', line.replace('http://localhost:8080', server.url)],
       {
         cwd: box.folder,
-        env: { PATH: process.env.PATH, ADMIN_JWT: token, KEY: apiKey },
+        env: { PATH: process.env.PATH, ADMIN_JWT: token },
       },
     );
     return JSON.parse(stdout);
@@ -128,22 +126,6 @@ describe('serve', () => {
       alerts: [{ tenant_id: 'acme-corp', threshold_percent: 80, used: 2, quota: 2 }],
     });
     expect(await box.json(['verify'])).toMatchObject({ ok: true, differences: [] });
-  });
-
-  test('the lines of docs/api.md send telemetry as they stand', async () => {
-    const now = new Date().toISOString();
-    const others = lines(event({ timestamp: now }), event({ timestamp: now, event_type: 'trace' }));
-    box.file('events.ndjson.gz', gzipSync(others));
-    const shown = readFileSync(new URL('../docs/api.md', import.meta.url), 'utf8');
-    const curls = [...shown.matchAll(/^curl (?:.*\\\n)*.*$/gm)].map(([line]) => line);
-    expect(curls).toHaveLength(2);
-    const answers = [];
-    // The time that is documented passes, and with it the age of the event; its tenant is that of the key.
-    for (const line of curls) answers.push(await shell(line));
-    expect(answers).toMatchObject([
-      { status: 'ok', queued: 1 },
-      { status: 'ok', queued: 2 },
-    ]);
   });
 
   test('SIGTERM: what is under way is finished, the directory let go of, exit 0; no secret was logged', async () => {
