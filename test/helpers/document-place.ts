@@ -51,10 +51,12 @@ export function place(now?: Date): Place {
     if (server === undefined) releaseEngine();
     port ??= await freePort();
     const all = script.replaceAll('http://localhost:8080', server?.url ?? `http://localhost:${port}`);
-    const before = existsSync(join(box.folder, SET)) ? `. ./${SET}\n` : '';
-    // What runs beside the others ends with them.
-    const after = / &$/m.test(script) ? 'kill $!\nwait $!' : `export -p > ${SET}`;
-    const run = promisify(execFile)('sh', ['-c', `set -ea\n${before}${all}\n${after}`], {
+    const before = existsSync(join(box.folder, SET)) ? `. ./${SET}` : '';
+    // What runs beside the others ends with them, however they end.
+    const [first, last] = / &$/m.test(script)
+      ? ["trap 'kill $!; wait $!' EXIT", '']
+      : ['set -a', `export -p > ${SET}`];
+    const run = promisify(execFile)('sh', ['-c', ['set -e', first, before, all, last].join('\n')], {
       cwd: box.folder,
       env: {
         ...{ PATH: `${words}:${process.env.PATH}`, HOME: box.folder, TMPDIR: box.tmp, NO_COLOR: '1' },
