@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
-import { lines } from './helpers/events.ts';
+import { event, lines } from './helpers/events.ts';
 import { parseCsv } from './helpers/formats.ts';
 import { marked, nameless, type Replay } from './helpers/letters.ts';
 
@@ -12,6 +12,48 @@ interface Letter {
   line: number;
   state: string;
 }
+
+describe('a list of letters that begin alike', () => {
+  const long = { body: 'the same words of all of them, which are long' };
+  const wrong = (fields: object) => event({ timestamp: '2024-02-03T10:00:00Z', ...long, ...fields });
+  const twice = `${wrong({}).slice(0, -1)},"note":1,"note":"again"}`;
+  /** What the column has at the least room, 100 columns; from the wrong part on. */
+  const LETTERS: [line: string, shown: string][] = [
+    [wrong({ value: '12' }), '…"value":"12"'],
+    [wrong({ value: [13] }), '…"value":[13]'],
+    // What looks like the field, in a text and in an object before it.
+    [wrong({ body: '"trace_id":1', attributes: { trace_id: 2 }, trace_id: 3 }), '…"trace_id":3}'],
+    [wrong({ event_type: undefined, type: 'metrics' }), '…"type":"metrics"}'],
+    [wrong({ timestamp: '2024-02-30T10:00:00Z' }), '…"timestamp":"2024-02-30'],
+    [wrong({ service_id: undefined, timestamp: '2024-02-03T11' }), '…"timestamp":"2024-02-03T11'],
+    [twice, '…"note":"again"}'],
+    [`${wrong({}).slice(0, -1)},"ratio":NaN}`, '"ratio":NaN}'],
+    [`{"timestamp":"2024-02-03T10:00:00Z","event_type":"metric","service_id":"x"}`, '{"timestamp":'],
+    ['[1]', '[1]'],
+  ];
+
+  it.each([60, 100])('shows of each what is wrong in it, at %i columns', async (columns) => {
+    const box = sandbox({ initialised: true });
+    try {
+      await box.json(['ingest'], { stdin: lines(...LETTERS.map(([line]) => line)) });
+      const { stdout } = await box.run(['dlq', 'list', '--each'], { columns });
+      expect(stdout).toMatch(/^Dead letters of standard input$/m);
+      const [, ...rest] = stdout
+        .split(/^Dead letters of .*$/m)
+        .join('')
+        .split(columns === 60 ? /^Row \d+$/m : /^(?=[\da-f]{12}\.)/m);
+      expect(rest).toHaveLength(LETTERS.length);
+      for (const [i, [, shown]] of LETTERS.entries()) expect(rest[i]).toContain(shown);
+      // Of two sources, each row says which.
+      await box.json(['ingest', box.file('other.ndjson', lines(wrong({ value: 'x' })))]);
+      const { stdout: both } = await box.run(['dlq', 'list', '--each'], { columns });
+      expect(both).not.toContain('Dead letters of');
+      expect(both).toContain('Source');
+    } finally {
+      await box.remove();
+    }
+  });
+});
 
 describe('the workbench', () => {
   let box: Sandbox;
@@ -62,7 +104,7 @@ describe('the workbench', () => {
     expect(groups[0]).toMatchObject({
       source,
       example: await idOf(11),
-      excerpt: expect.stringContaining('{'),
+      excerpt: expect.stringMatching(/^…"timestamp":/),
     });
     expect(
       (await box.json<{ groups: unknown[] }>(['dlq', 'list', '--tenant', 'globex'])).groups,

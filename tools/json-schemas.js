@@ -407,7 +407,7 @@ const letter = {
   source: z.string(),
   line: count,
   state: z.enum(['open', 'replayed']).describe('replayed: sent again, in a batch that counts'),
-  excerpt: z.string(),
+  excerpt: z.string().describe('the line as sent, at most 60 characters, from where it is wrong'),
 };
 const billed = {
   tenant_id: z.string(),

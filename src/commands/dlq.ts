@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
 import type { Violation } from '../ingest/contract.ts';
+import { fromFault } from '../ingest/fault-place.ts';
 import { explain, tooLong } from '../ingest/judge.ts';
 import { isoTime } from '../period.ts';
 import { jsonText } from '../render/json.ts';
@@ -125,6 +126,7 @@ async function eachLetter(
     data: { total, letters: rows },
     rows,
     columns: LETTER_COLUMNS,
+    ...ofOneSource(letters),
     notes:
       total === 0n
         ? [NONE[filter.state ?? 'all']]
@@ -138,11 +140,27 @@ async function eachLetter(
   return { report, shown, total };
 }
 
+/** Letters of one source have it in the title: it takes the room of what tells them apart. */
+function ofOneSource(letters: readonly DeadLetter[]): Pick<Report, 'title' | 'tableColumns'> {
+  const [source, ...others] = new Set(letters.map((letter) => letter.source));
+  if (source === undefined || others.length > 0) return {};
+  return {
+    title: `Dead letters of ${source === '-' ? 'standard input' : source}`,
+    tableColumns: LETTER_COLUMNS.filter(({ key }) => key !== 'source'),
+  };
+}
+
 const NONE = {
   open: 'No open dead letters.',
   replayed: 'No dead letters that were replayed.',
   all: 'No dead letters.',
 };
+
+const EXCERPT_LENGTH = 60;
+
+function excerptOf({ raw, error }: Pick<DeadLetter, 'raw' | 'error'>): string {
+  return excerpt(fromFault(raw, error, EXCERPT_LENGTH), EXCERPT_LENGTH);
+}
 
 const EXCERPT: Column = { key: 'excerpt', title: 'As sent', kind: 'text' };
 
@@ -163,7 +181,7 @@ function groupCells(group: LetterGroup): Row {
     first_received_at: isoTime(group.firstReceivedAt),
     last_received_at: isoTime(group.lastReceivedAt),
     example: group.example.id,
-    excerpt: excerpt(group.example.raw.toString(), 60),
+    excerpt: excerptOf({ ...group.example, error: group.error }),
   };
 }
 
@@ -186,7 +204,7 @@ function letterCells(letter: DeadLetter): Row {
     source: letter.source,
     line: letter.line,
     state: letter.state,
-    excerpt: excerpt(letter.raw.toString(), 60),
+    excerpt: excerptOf(letter),
   };
 }
 
