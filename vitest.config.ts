@@ -17,6 +17,7 @@ const ON_BOTH = [
     'attributes',
     'capacity',
     'cli',
+    'clock',
     'closing',
     'costs',
     'dashboard.routes',

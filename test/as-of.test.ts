@@ -9,8 +9,8 @@ import { billing, billingJson } from '../src/reports/billing.ts';
 import { usageSeries } from '../src/reports/series.ts';
 import { usage, usageJson } from '../src/reports/usage.ts';
 import type { Store } from '../src/store/store.ts';
-import { age } from './helpers/aging.ts';
-import { type Sandbox, sandbox } from './helpers/cli.ts';
+import { age, backdate } from './helpers/aging.ts';
+import { ON_SERVER, type Sandbox, sandbox } from './helpers/cli.ts';
 import { seeded } from './helpers/crash.ts';
 import type { Ask } from './helpers/engine.ts';
 import { event, lines } from './helpers/events.ts';
@@ -53,8 +53,10 @@ async function rollUp(sql: Ask): Promise<void> {
   await sql('ALTER TABLE {{db}}.infrasage_usage_metering MATERIALIZE TTL SETTINGS mutations_sync = 2');
 }
 
-const ingest = (name: string, at: Date, ...all: string[]) =>
-  box.json(['ingest', '--quiet', box.file(name, lines(...all))], { now: at });
+const ingest = async (name: string, at: Date, ...all: string[]) => {
+  await box.json(['ingest', '--quiet', box.file(name, lines(...all))]);
+  await box.session((sql) => backdate(sql, at));
+};
 
 describe('reports as of a time in the past', () => {
   let store: Store;
@@ -71,20 +73,22 @@ describe('reports as of a time in the past', () => {
       await store.command(`TRUNCATE TABLE {{db}}.infrasage_${table}`);
   });
 
-  it.each([1, 2])('say what they said then, rolled up or not (seed %i)', async (seed) => {
+  // Where each of a run's many changes of rows takes the server half a second, one seed must do.
+  it.each(ON_SERVER ? [1] : [1, 2])('say what they said then, rolled up or not (seed %i)', async (seed) => {
     const random = seeded(seed);
     const pick = <T>(of: readonly T[]) => of[Math.floor(random() * of.length)] as T;
     let said: { at: Date; found: unknown[] }[] = [];
+    const sql = async (statement: string) => {
+      await store.command(statement);
+      return [];
+    };
+    const now = () => new Date();
     const age30 = async () => {
-      await rollUp(async (sql) => {
-        await store.command(sql);
-        return [];
-      });
+      await rollUp(sql);
       said = said.map(({ at, found }) => ({ at: new Date(at.getTime() - 30 * DAY_MS), found }));
     };
     for (let step = 0; step < 4; step++) {
       const at = daysAgo(4 - step);
-      const now = () => at;
       // Few hours, so that most have events of several batches.
       const some = Array.from({ length: 1 + Math.floor(random() * 12) }, () =>
         event({
@@ -112,6 +116,7 @@ describe('reports as of a time in the past', () => {
         const replayed = await replay(wanted, { store, now, id: randomUUID, onPlan: async () => {} });
         expect(replayed.accepted).toBe(1n);
       }
+      await backdate(sql, at);
       said.push({ at, found: await reports(store) });
       if (step === 1) await age30();
     }

@@ -210,7 +210,7 @@ describe('a bill of all tenants', () => {
   afterAll(() => box.remove());
   const run = (...args: string[]) => box.run(args, { now: NOW });
   const february = async (...args: string[]) => (await run('billing', '--month', '2024-02', ...args)).stdout;
-  const ingest = (name: string, ...all: string[]) => run('ingest', box.file(name, lines(...all)));
+  const ingest = (name: string, ...all: string[]) => box.json(['ingest', box.file(name, lines(...all))]);
 
   test('goes by the name of one where it is of one alone, and else says whose each line is', async () => {
     await ingest('other.ndjson', event({ timestamp: TIME, tenant_id: 'other' }));

@@ -7,6 +7,7 @@ import { jsonText } from '../src/render/json.ts';
 import { parseGrouping } from '../src/reports/grouping.ts';
 import { GROUPS } from '../src/reports/groups.ts';
 import type { Store } from '../src/store/store.ts';
+import { backdate } from './helpers/aging.ts';
 import { as, server } from './helpers/api.ts';
 import { type Sandbox, sandbox, withStore } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
@@ -334,7 +335,11 @@ it('as of a time, the bill and its groups are what they were', async () => {
     await box.json(['plans', 'apply', plan, '--from', '2024-01'], daysAgo(5));
     await box.json(['plans', 'assign', 'standard', '--tenant', 'acme-corp', '--from', '2024-01'], daysAgo(5));
     const service = (name: string) => ({ service_id: name, attributes: { team: name } });
-    await box.json(['ingest', box.file('a.ndjson', lines(...some(7, service('first'))))], daysAgo(4));
+    const ingest = async (name: string, events: string, { now: at }: { now: Date }) => {
+      await box.json(['ingest', box.file(name, events)]);
+      await box.session((sql) => backdate(sql, at));
+    };
+    await ingest('a.ndjson', lines(...some(7, service('first'))), daysAgo(4));
     const ask = async (of: { now?: Date; asOf?: Date }) => {
       const store = await box.openStore();
       try {
@@ -347,7 +352,7 @@ it('as of a time, the bill and its groups are what they were', async () => {
     };
     const before = await ask(daysAgo(4));
     const later = lines(...some(7, service('second')), ...some(14, service('first')));
-    await box.json(['ingest', box.file('b.ndjson', later)], daysAgo(2));
+    await ingest('b.ndjson', later, daysAgo(2));
     const { now: asOf } = daysAgo(3);
     for (const now of await ask({})) {
       expect(now).not.toHaveProperty('as_of');

@@ -60,31 +60,6 @@ it('is exact whatever write fails, before or after it was done, in ingest and in
   expect(cases).toBeGreaterThan(4 * 9);
 });
 
-it('settles a batch whose metering was rolled up while it was pending', async () => {
-  const path = box.file('events.ndjson', lines(event(), event({ service_id: 'other' }), 'no json'));
-  // An event of the same hour that is there to stay.
-  const other = box.file('other.ndjson', lines(event({ body: 'stays' })));
-  await ingest([fileSource(other)], OPTIONS, { store, now: () => new Date() });
-  const longAgo = new Date(Date.now() - 8 * 24 * 3_600_000);
-  // Intent and rows are written, the commit is not; the roll-up that merges do comes a week later,
-  // and here, where the rows are as old as that from the start, not before they are counted.
-  await store.command('SYSTEM STOP MERGES {{db}}.infrasage_usage_metering');
-  const committing = failing(store, { nth: 3, after: false });
-  await ingest([fileSource(path)], OPTIONS, { store: committing, now: () => longAgo }).catch(expectInjected);
-  await store.command('SYSTEM START MERGES {{db}}.infrasage_usage_metering');
-  await store.command('OPTIMIZE TABLE {{db}}.infrasage_usage_metering FINAL');
-  const [rolled] = await store.query(
-    `SELECT count() AS rows FROM {{db}}.infrasage_usage_metering WHERE batch_id = ''`,
-    z.object({ rows: uint64 }),
-  );
-  expect(rolled).toEqual({ rows: 1n });
-  await recover(store, { now: () => new Date() });
-  expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
-  const summary = await ingest([fileSource(path)], OPTIONS, { store, now: () => new Date() });
-  expect(summary).toMatchObject({ accepted: 2n, rejected: 1n, skipped: 0n });
-  expect(await verify(store)).toMatchObject({ differences: [], pendingBatches: 0n });
-});
-
 function expectInjected(error: unknown): void {
   expect(error).toMatchObject({ message: 'injected failure' });
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
 import { completeBatch } from '../ingest/again.ts';
 import { claim } from '../ingest/claim.ts';
+import { assertClock } from '../ingest/clock.ts';
 import { type LedgerEntry, ownerIn, pendingBatches } from '../ingest/ledger.ts';
 import { settlePlace } from '../ingest/recover.ts';
 import { spool } from '../ingest/spool.ts';
@@ -76,6 +77,7 @@ const ENDING = Buffer.from('\r\n');
 export function replay(wanted: Wanted, deps: ReplayDeps): Promise<ReplayResult> {
   const { store, now } = deps;
   return store.exclusively(DEAD_LETTERS, async () => {
+    await assertClock(store, now, 'no letter is replayed');
     await settleReplays(store, now);
     const judgedAt = now();
     const plan = await planReplay(store, wanted, judgedAt, deps);

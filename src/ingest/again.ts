@@ -6,6 +6,7 @@ import { withRows } from '../store/row-lock.ts';
 import type { Store } from '../store/store.ts';
 import { repairMetering } from '../verify/repair.ts';
 import type { Claim } from './claim.ts';
+import { assertClock, engineTime } from './clock.ts';
 import { type LedgerEntry, ownerIn, recordAbort, recordCommit } from './ledger.ts';
 import { spoolPath } from './spool.ts';
 import { type BatchTotals, countBatch, isWhole, removeRows } from './stored-rows.ts';
@@ -50,7 +51,10 @@ export async function completeBatch(
   }
 }
 
-/** Removes what an attempt has written, and begins the next one. */
+/**
+ * Removes what an attempt has written, and begins the next one.
+ * @throws InfrasageError (exit 3); by a clock that no batch may begin by, before anything is done
+ */
 export async function beginAgain(
   store: Store,
   claim: Claim,
@@ -58,6 +62,7 @@ export async function beginAgain(
   now: () => Date,
 ): Promise<void> {
   const { entry, path: spooled } = attempt;
+  await assertClock(store, now);
   await remove(store, entry, now());
   const again = { ...entry, attempt: entry.attempt + 1, owner: ownerIn(store), receivedAt: now() };
   // The lines have two names, and the intent of the next attempt stands before this one is closed:
@@ -77,13 +82,17 @@ function ignoreExisting(error: NodeJS.ErrnoException): void {
 /** Metering rows lose their batch after seven days; with a day to spare. */
 const ROLL_UP_MS = 6 * 24 * 3_600_000;
 
-/** Whether the metering rows of a batch may have lost it. */
-export function isRolledUp({ receivedAt }: LedgerEntry, now: Date): boolean {
-  return now.getTime() - receivedAt.getTime() > ROLL_UP_MS;
+/**
+ * Whether the metering rows of a batch may have lost it: by this machine's clock, or by that of a server, which rolls
+ * them up.
+ */
+export async function mayBeRolledUp(store: Store, { receivedAt }: LedgerEntry, now: Date): Promise<boolean> {
+  const times = store.manyHosts ? [now, await engineTime(store)] : [now];
+  return times.some((time) => time.getTime() - receivedAt.getTime() > ROLL_UP_MS);
 }
 
 /** Removes the rows of a batch; where its metering is no longer told apart from others', that is made anew. */
 export async function remove(store: Store, entry: LedgerEntry, now: Date): Promise<void> {
   await withRows(store, 'shared', () => removeRows(store, entry));
-  if (isRolledUp(entry, now)) await repairMetering(store, now);
+  if (await mayBeRolledUp(store, entry, now)) await repairMetering(store, now);
 }

@@ -4,7 +4,7 @@ import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { plural } from '../render/text.ts';
 import type { Store } from '../store/store.ts';
-import { beginAgain, completeBatch, isRolledUp, remove } from './again.ts';
+import { beginAgain, completeBatch, mayBeRolledUp, remove } from './again.ts';
 import { type Claim, type Place, placeId, tryClaim } from './claim.ts';
 import { type LedgerEntry, ownerIn, pendingBatches, recordAbort, recordCommit } from './ledger.ts';
 import { spooledAs, spoolPath } from './spool.ts';
@@ -120,7 +120,7 @@ async function settle(
 ): Promise<'committed' | 'aborted' | 'redone' | 'elsewhere'> {
   await store.stopBatch(entry.batchId);
   const found = await countBatch(store, entry);
-  if (!isRolledUp(entry, now()) && isWhole(entry, found)) {
+  if (isWhole(entry, found) && !(await mayBeRolledUp(store, entry, now()))) {
     await recordCommit(store, entry, found, now());
     return 'committed';
   }

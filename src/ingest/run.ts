@@ -5,6 +5,7 @@ import type { Store } from '../store/store.ts';
 import { type Attempt, completeBatch } from './again.ts';
 import { type Batch, type ClaimPlace, cutBatches } from './batch.ts';
 import { type Claim, claim } from './claim.ts';
+import { assertClock } from './clock.ts';
 import { KnownBatches } from './known.ts';
 import { type LedgerEntry, ownerIn } from './ledger.ts';
 import type { IngestDeps, IngestOptions } from './options.ts';
@@ -75,6 +76,7 @@ export class Run {
     this.#claim = await claim(store, place);
     // A batch of this run may have failed while it was waited for: then it is not for this run to settle.
     if (this.#failure !== undefined) throw this.#failure;
+    await assertClock(store, now);
     // Nobody else can have come this far: the new batch before is still claimed.
     if (!lookedUp && this.#writing.has(previousKey)) return true;
     // What was not committed may be pending: it must be settled before another attempt begins.

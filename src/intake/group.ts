@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { InfrasageError } from '../errors.ts';
 import { type Attempt, completeBatch } from '../ingest/again.ts';
 import { type Claim, claim } from '../ingest/claim.ts';
+import { assertClock } from '../ingest/clock.ts';
 import { type LedgerEntry, ownerIn } from '../ingest/ledger.ts';
 import type { Scan } from '../ingest/scan.ts';
 import { spool } from '../ingest/spool.ts';
@@ -176,6 +177,7 @@ async function write<S extends Submission>(
   { entry, pieces, members }: Group<S>,
   { store, now, unsettled }: GroupDeps,
 ): Promise<Outcome[]> {
+  await assertClock(store, now, 'nothing of it is stored');
   const held = await claim(store, entry);
   let committed: Committed;
   let begun = false;

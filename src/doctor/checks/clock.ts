@@ -1,12 +1,11 @@
 import { z } from 'zod';
+import { MOST_APART_MS, SET_CLOCK } from '../../ingest/clock.ts';
 import { isoTime } from '../../period.ts';
 import { utcTime } from '../../store/store.ts';
 import { type Check, type Data, dataOf, NO_DATA, type Seen, type Subject } from '../check.ts';
 
 /** Clocks may be apart by so much, ms. */
 export const CLOCK_MS = 60_000;
-/** Metering rows lose their batch after this: a clock that is behind by more takes batches for incomplete. */
-const ROLLED_UP_MS = 7 * 86_400_000;
 
 /** This machine's clock against that of the server, and against the newest batch, which cannot be of the future. */
 export const clock: Check = {
@@ -34,8 +33,8 @@ async function againstServer(
     findings: [
       {
         code: 'clock_skew',
-        message: `this machine's clock is ${seconds(Math.abs(behind))} ${direction} that of the server${consequence(behind)}`,
-        fix: 'timedatectl set-ntp true',
+        message: `this machine's clock is ${seconds(Math.abs(behind))} ${direction} that of the server${refusal(behind)}`,
+        fix: SET_CLOCK,
       },
     ],
     details,
@@ -63,18 +62,16 @@ async function againstBatches({ reader }: Data, { now }: Pick<Subject, 'now'>): 
     findings: [
       {
         code: 'clock_skew',
-        message: `this machine's clock says ${isoTime(ours)}, and the newest batch is of ${isoTime(newest)}${consequence(behind)}`,
-        fix: 'timedatectl set-ntp true',
+        message: `this machine's clock says ${isoTime(ours)}, and the newest batch is of ${isoTime(newest)}`,
+        fix: SET_CLOCK,
       },
     ],
     details,
   };
 }
 
-function consequence(behind: number): string {
-  return behind > ROLLED_UP_MS
-    ? ': by more than seven days, so that batches look incomplete; ingest nothing before it is right'
-    : '';
+function refusal(behind: number): string {
+  return Math.abs(behind) > MOST_APART_MS ? ': too far apart to ingest, which is refused' : '';
 }
 
 function seconds(ms: number): string {
