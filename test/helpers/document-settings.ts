@@ -1,11 +1,13 @@
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { inject } from 'vitest';
 import { until } from './cli.ts';
 import type { Place } from './document-place.ts';
 import { documentText, type Step } from './documents.ts';
 import { event, lines } from './events.ts';
 import type { CliResult } from './inside.ts';
+import { releaseEngine } from './kept-engine.ts';
 
 /** What the commands of a page, or of a part of it, find in their folder, and what happens between them. */
 export interface Setting {
@@ -23,8 +25,19 @@ export interface Setting {
   instead?: Record<string, (place: Place, step: Step) => Promise<CliResult>>;
 }
 
-/** The example events, ingested. */
-const ingested = (place: Place) => place.run('ingest < events.ndjson');
+/** The example events, ingested: once for all that have the same clock, the others have a copy. */
+const ingested = async ({ box, now, run }: Place) => {
+  const made = join(inject('templates'), `ingested-${now?.getTime()}`);
+  if (now && existsSync(made)) {
+    rmSync(box.dataDir, { recursive: true });
+    cpSync(made, box.dataDir, { recursive: true });
+    return;
+  }
+  await run('ingest < events.ndjson');
+  if (now === undefined) return;
+  releaseEngine();
+  cpSync(box.dataDir, made, { recursive: true });
+};
 
 const planned = async (place: Place) => {
   await ingested(place);
