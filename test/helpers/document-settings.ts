@@ -1,13 +1,14 @@
-import { chmodSync, cpSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { inject } from 'vitest';
+import { expect, inject } from 'vitest';
 import { until } from './cli.ts';
 import type { Place } from './document-place.ts';
-import { documentText, type Step } from './documents.ts';
+import { blocksOf, documentText, type Step, shape } from './documents.ts';
 import { event, lines } from './events.ts';
 import type { CliResult } from './inside.ts';
 import { releaseEngine } from './kept-engine.ts';
+import { pdfPages } from './pdf.ts';
 
 /** What the commands of a page, or of a part of it, find in their folder, and what happens between them. */
 export interface Setting {
@@ -73,6 +74,22 @@ const billed = async (place: Place) => {
 
 const lateEvent = (at: Date, i: number) =>
   event({ timestamp: at.toISOString(), event_type: 'log', body: `late ${i}`, value: undefined });
+
+/** Holds the text of the invoice that was written against what the page says it is. */
+const printed = async ({ box }: Place) => {
+  const [name = ''] = readdirSync(box.folder).filter((one) => one.endsWith('.pdf'));
+  const { text: shown = '' } =
+    blocksOf(documentText('docs/billing.md')).find(({ language }) => language === '') ?? {};
+  // Which of two columns comes first is a matter of the reader's.
+  const words = (text: string) => shape(text).split(' ').sort();
+  expect(
+    words(
+      pdfPages(readFileSync(join(box.folder, name)))
+        .flat(2)
+        .join(' '),
+    ),
+  ).toEqual(words(shown));
+};
 
 /** Events of teams, some of none. */
 const teams = async (place: Place) => {
@@ -150,7 +167,11 @@ const SETTINGS: Record<string, Setting[]> = {
   'docs/billing.md': [
     {
       given: billed,
-      after: { '$ infrasage billing close 2026-10': (place) => place.run('ingest late.ndjson') },
+      after: {
+        '$ infrasage billing --month 2026-10 --tenant acme-corp --format pdf --output acme-2026-10.pdf':
+          printed,
+        '$ infrasage billing close 2026-10': (place) => place.run('ingest late.ndjson'),
+      },
     },
   ],
   'docs/capacity.md': [{ given: planned }],
@@ -158,6 +179,10 @@ const SETTINGS: Record<string, Setting[]> = {
     {
       given: ingested,
       before: {
+        '$ infrasage doctor --offline --settings': async ({ env }) => {
+          env.INFRASAGE_SMTP_URL = 'smtp://infrasage:a-secret@127.0.0.1:587';
+          env.INFRASAGE_SMTP_FROM = 'infrasage@acme.example';
+        },
         '$ infrasage usage': async ({ box }) => box.file('infrasage.config.yaml', 'serve:\n  prot: 80\n'),
       },
       status: { '$ infrasage usage': 2 },
