@@ -59,7 +59,8 @@ const LETTERS: string[][] = [
   ['verify'],
 ];
 
-const SMALL_BATCHES = ['--batch-bytes', '1000000', '--max-line', '20000'];
+/** Three batches of the input. */
+const SMALL_BATCHES = ['--batch-bytes', '350000', '--max-line', '20000'];
 
 /** What is done on each engine before it is asked. Files are in the folder of its box. */
 const ACTIONS: { args: string[]; stdin?: string }[] = [
@@ -97,7 +98,7 @@ describe('the same input', () => {
       init: ['--cluster', CLUSTER, ...nodes],
     };
     const { embedded } = engines;
-    const input = monthsOfEvents(embedded.box.folder, 12_000, 7);
+    const input = monthsOfEvents(embedded.box.folder, 4_000, 7);
     truth = input.truth;
     const events = readFileSync(input.path);
     for (const [name, { box, env, init }] of Object.entries(engines)) {
@@ -220,14 +221,7 @@ describe('the same input', () => {
     await box.json(['init', '--raw-retention', '3650d'], { env });
     const other = { INFRASAGE_CLICKHOUSE_URL: servers[2]?.url };
     expect((await box.run(report, { env: other })).stdout).toBe(before.stdout);
-    const again = [
-      'ingest',
-      '--batch-bytes',
-      '1000000',
-      '--max-line',
-      '20000',
-      `${box.folder}/events.ndjson`,
-    ];
+    const again = ['ingest', ...SMALL_BATCHES, `${box.folder}/events.ndjson`];
     expect(await box.json(again, { env: other })).toMatchObject({ accepted: 0, skipped: truth.lines });
     const more = box.file('more.ndjson', readFileSync(`${box.folder}/events.ndjson`));
     expect(await box.json(['ingest', '--allow-duplicates', more], { env: other })).toMatchObject({
