@@ -56,6 +56,9 @@ interface Summary {
   skipped: number;
 }
 
+/** Between two questions: each is a tenth of this of CPU time, and a line is there after three. */
+const POLL_MS = 60;
+
 /** Asks through the process that follows, as another command does, until it answers. */
 async function ask<T>(sql: string, row: z.ZodType<T>): Promise<T[]> {
   for (;;) {
@@ -84,7 +87,7 @@ async function stored(): Promise<number> {
 async function untilStored(count: number): Promise<void> {
   for (let found = await stored(); found !== count; found = await stored()) {
     if (found > count) throw new Error(`${found} lines are stored, ${count} were written`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
