@@ -127,11 +127,11 @@ function missing(wanted: readonly string[], found: readonly string[]): string[] 
 }
 
 describe.each<[Mix, number, { seed: number; extras?: boolean; longLines?: number }]>([
-  ['mixed', 60_000, { seed: 11, extras: true, longLines: 2 }],
+  ['mixed', 20_000, { seed: 11, extras: true, longLines: 2 }],
   // More than a batch.
   ['metric', 200_000, { seed: 12 }],
-  ['log', 60_000, { seed: 13 }],
-  ['trace', 60_000, { seed: 14 }],
+  ['log', 20_000, { seed: 13 }],
+  ['trace', 20_000, { seed: 14 }],
 ])('generated events, %s, %d', (mix, count, { seed, extras = false, longLines = 0 }) => {
   let box: Sandbox;
   let path: string;
