@@ -12,8 +12,13 @@ import { printable } from './render/text.ts';
 /**
  * Runs the program with the arguments after its name. Never throws: failures
  * are said on standard error, in one place, and become the exit status.
+ * @param options.hints whether what is printed names commands to run next; by default it does
  */
-export async function run(argv: readonly string[], io: Io = processIo()): Promise<ExitStatus> {
+export async function run(
+  argv: readonly string[],
+  io: Io = processIo(),
+  { hints = true }: { hints?: boolean } = {},
+): Promise<ExitStatus> {
   keepStreamErrors(io);
   const outcome: { status: ExitStatus } = { status: EXIT.ok };
   const { command: program } = buildProgram(
@@ -23,7 +28,7 @@ export async function run(argv: readonly string[], io: Io = processIo()): Promis
       width: () => (io.stdout.isTTY ? io.stdout.columns : undefined),
       outputError: (text, print) => print(`${inert(text.replace(/^error:/, 'infrasage:'))}\n`),
     },
-    (root) => actOn(io, outcome, root),
+    (root) => actOn(io, outcome, { program: root, hints }),
   );
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -37,7 +42,11 @@ export async function run(argv: readonly string[], io: Io = processIo()): Promis
 }
 
 /** Runs a command's handler with what it works with, and keeps its status. */
-function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
+function actOn(
+  io: Io,
+  outcome: { status: ExitStatus },
+  { program, hints }: { program: Command; hints: boolean },
+): Act {
   return <Options, Arguments extends unknown[]>(
     command: Command,
     handler: Handler<Options, Arguments>,
@@ -54,6 +63,7 @@ function actOn(io: Io, outcome: { status: ExitStatus }, program: Command): Act {
         command: nameOf(command),
         commands: NAMES,
         runCommand: run,
+        hints,
         brokenSettings,
       });
       try {
@@ -95,12 +105,12 @@ async function explainFailure(
   io: Io,
   { debug, place }: { debug: boolean; place: GlobalFlags },
 ): Promise<void> {
-  const { hintFor } = await import('./settings/place.ts');
+  const { calledAs, hintFor } = await import('./settings/place.ts');
   const { Chalk } = await import('chalk');
   const chalk = new Chalk({ level: io.stderr.isTTY && !io.env.NO_COLOR ? 1 : 0 });
   const known = error instanceof InfrasageError;
   const parts = known
-    ? [error.message, error.kept, hintFor(error.hint, NAMES, place)]
+    ? [error.message, error.kept, hintFor(error.hint, NAMES, { ...place, program: calledAs(io.env) })]
     : [
         `an unexpected error: ${error instanceof Error ? error.message : String(error)}`,
         '',

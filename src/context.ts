@@ -8,7 +8,7 @@ import { message } from './render/message.ts';
 import type { Report } from './render/report.ts';
 import { printable } from './render/text.ts';
 import type { Settings } from './settings/layers.ts';
-import { commandLine, hintFor } from './settings/place.ts';
+import { calledAs, commandLine, hintFor, namesCommand, type Place } from './settings/place.ts';
 import type { ClusterWish } from './store/server/nodes.ts';
 import type { SharedStore } from './store/socket-server.ts';
 import type { Store } from './store/store.ts';
@@ -20,6 +20,8 @@ export interface Run {
   /** The first words of all there are. */
   commands: readonly string[];
   runCommand: Context['runCommand'];
+  /** Whether what it prints names commands to run next. */
+  hints: boolean;
 }
 
 /** A server that says nothing for so long while it is looked at is taken for away, ms. */
@@ -39,9 +41,15 @@ export class Context {
   /** Moment of the run; the same for everything it does but ingest, which stamps each batch. */
   readonly now: Date;
   /** Runs another command line of this program, for commands that show others at work. */
-  readonly runCommand: (argv: readonly string[], io: Io) => Promise<ExitStatus>;
+  readonly runCommand: (
+    argv: readonly string[],
+    io: Io,
+    options?: Partial<Pick<Run, 'hints'>>,
+  ) => Promise<ExitStatus>;
   readonly #command: string;
   readonly #commands: readonly string[];
+  readonly #hints: boolean;
+  readonly #place: Place;
   #store: Store | undefined;
   #sharing: SharedStore | undefined;
 
@@ -52,6 +60,7 @@ export class Context {
       command,
       commands,
       runCommand,
+      hints,
       flags,
       settings,
       fault,
@@ -66,6 +75,8 @@ export class Context {
     this.runCommand = runCommand;
     this.#command = command;
     this.#commands = commands;
+    this.#hints = hints;
+    this.#place = { ...flags, program: calledAs(io.env) };
   }
 
   /**
@@ -250,20 +261,21 @@ export class Context {
    * @param options.tenant whether it is about this run's tenant alone
    */
   commandLine(words: string, { tenant = true }: { tenant?: boolean } = {}): string {
-    const { tenant: own, ...place } = this.flags;
-    return commandLine(words, tenant ? this.flags : place);
+    const { tenant: own, ...place } = this.#place;
+    return commandLine(words, tenant ? this.#place : place);
   }
 
   /** Words that name commands to run next: on the data that this run works on, whoever's they are. */
   pasteable(text: string): string {
-    const { tenant, ...place } = this.flags;
+    const { tenant, ...place } = this.#place;
     return hintFor(text, this.#commands, place);
   }
 
   /** Prints a result on standard output in the format asked for; the commands of its notes can be pasted. */
   async print({ notes, ...report }: Report): Promise<ExitStatus> {
     const { columns = 80, isTTY: terminal = false } = this.io.stdout;
-    const said = notes && { notes: notes.map((note) => this.pasteable(note)) };
+    const shown = notes?.filter((note) => this.#hints || !namesCommand(note, this.#commands));
+    const said = shown && { notes: shown.map((note) => this.pasteable(note)) };
     await write(
       this.io.stdout,
       await render({ ...report, ...said }, { ...this.config, width: columns, terminal }),

@@ -27,8 +27,8 @@ export async function openContext(
     return context;
   } catch (fault) {
     if (!brokenSettings || !(fault instanceof InfrasageError)) throw fault;
-    const { HOME, XDG_DATA_HOME, NO_COLOR, TERM } = io.env;
-    const bare = { ...io, env: { HOME, XDG_DATA_HOME, NO_COLOR, TERM } };
+    const { HOME, XDG_DATA_HOME, NO_COLOR, TERM, npm_command } = io.env;
+    const bare = { ...io, env: { HOME, XDG_DATA_HOME, NO_COLOR, TERM, npm_command } };
     const config = readConfig(flags, bare);
     return new Context(config, bare, { ...run, flags, settings: settingsOf(bare.env), fault });
   }

@@ -39,12 +39,40 @@ describe('settings', () => {
       for (const command of ['ingest < events.ndjson', 'usage --since 24h', 'billing --month']) {
         expect(stdout).toContain(`\n$ infrasage ${command}\n`);
       }
-      // Hints name no place that is gone by now.
-      expect(stdout).toMatch(/: infrasage dlq list$/m);
       expect(stdout).not.toMatch(/infrasage-demo-|--database/);
       expect(readdirSync(box.tmp)).toEqual([]);
       expect(readdirSync(box.folder)).toEqual(['tmp']);
     }));
+
+  test.each([
+    ['by its name', 'infrasage', {}],
+    ['by npx', 'npx infrasage', { npm_command: 'exec' }],
+  ])('what the demo and the next commands print can be typed, called %s', async (_, program, env) => {
+    const box = sandbox();
+    try {
+      const { stdout } = await box.run(['demo'], { env });
+      const shown = stdout.split('\n').filter((line) => /\binfrasage\b/.test(line));
+      const typed = [' demo --events > events.ndjson', ' ingest < events.ndjson'].map(
+        (words) => program + words,
+      );
+      expect(shown.map((line) => line.replace(/^(\$| ) /, '').trim())).toEqual([
+        ...['ingest < events.ndjson', 'usage --since 24h', 'billing --month'].map(
+          (line) => `${program} ${line}`,
+        ),
+        ...['services --since 7d --limit 10', 'dlq list --limit 5'].map((line) => `${program} ${line}`),
+        ...typed,
+      ]);
+      const events = (await box.run(['demo', '--events'], { env })).stdout;
+      const ingested = await box.run(['ingest'], { stdin: events, env });
+      expect(ingested.stdout).toMatch(new RegExp(`^see the rejected lines: ${program} dlq list$`, 'm'));
+      const listed = await box.run(['dlq', 'list'], { env });
+      expect(listed.stdout).toMatch(new RegExp(`: ${program} dlq show EXAMPLE$`, 'm'));
+      const refused = await box.run(['billing'], { env });
+      expect(refused.stderr).toMatch(new RegExp(`; ${program} billing --month, or`, 'm'));
+    } finally {
+      await box.remove();
+    }
+  });
 });
 
 describe('standard output and standard error', () => {

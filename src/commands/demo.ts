@@ -10,6 +10,7 @@ import { EXIT, type ExitStatus } from '../errors.ts';
 import { write } from '../io.ts';
 import { packageFile } from '../package.ts';
 import { jsonText, jsonValue } from '../render/json.ts';
+import { calledAs } from '../settings/place.ts';
 import { dropDatabase } from '../store/server/open-server.ts';
 import { type CommandModule, examples } from './command.ts';
 
@@ -49,26 +50,31 @@ async function tour(context: Context, example: string): Promise<ExitStatus> {
   const { format } = context.config;
   const isJson = format === 'json' || format === 'ndjson';
   const steps: Step[] = [];
+  const program = calledAs(context.io.env);
   try {
     for (const line of TOUR) {
-      if (!isJson) await write(context.io.stdout, `\n$ infrasage ${line}\n`);
+      if (!isJson) await write(context.io.stdout, `\n$ ${program} ${line}\n`);
       const [words = '', file] = line.split(' < ');
       const stdin = file ? Readable.from([Buffer.from(example)]) : context.io.stdin;
       const captured = isJson ? new PassThrough() : undefined;
       // Read as it is written: it holds only so much.
       const printed = captured && text(captured);
-      const status = await context.runCommand(['--format', isJson ? 'json' : format, ...words.split(' ')], {
-        ...context.io,
-        stdin,
-        stdout: captured ?? context.io.stdout,
-        // Not as flags, which hints would repeat: they name what is removed at the end.
-        env: {
-          ...context.io.env,
-          ...serverVariables(clickhouse),
-          INFRASAGE_DATA_DIR: dataDir,
-          INFRASAGE_DATABASE: database,
+      const status = await context.runCommand(
+        ['--format', isJson ? 'json' : format, ...words.split(' ')],
+        {
+          ...context.io,
+          stdin,
+          stdout: captured ?? context.io.stdout,
+          env: {
+            ...context.io.env,
+            ...serverVariables(clickhouse),
+            INFRASAGE_DATA_DIR: dataDir,
+            INFRASAGE_DATABASE: database,
+          },
         },
-      });
+        // They would be about what is removed at the end.
+        { hints: false },
+      );
       captured?.end();
       if (status !== EXIT.ok) return status;
       if (printed) steps.push({ command: `infrasage ${line}`, result: jsonValue(await printed) });
@@ -81,8 +87,8 @@ async function tour(context: Context, example: string): Promise<ExitStatus> {
     await write(
       context.io.stdout,
       `\nThat ran on example events in a temporary ${place},\nnow removed. With any NDJSON of yours, or with these:\n` +
-        '  npx infrasage demo --events > events.ndjson\n' +
-        '  npx infrasage ingest < events.ndjson\n',
+        `  ${context.commandLine('demo --events > events.ndjson', { tenant: false })}\n` +
+        `  ${context.commandLine('ingest < events.ndjson', { tenant: false })}\n`,
     );
     return EXIT.ok;
   } finally {

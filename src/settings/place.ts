@@ -1,5 +1,7 @@
-/** Where a run works, as its flags said. */
+/** How a run was called, and where it works, as its flags said. */
 export interface Place {
+  /** What called the program; `infrasage` where it is not said. */
+  program?: string;
   config?: string;
   clickhouse?: string;
   dataDir?: string;
@@ -7,9 +9,16 @@ export interface Place {
   tenant?: string;
 }
 
+const PROGRAM = 'infrasage';
+
+/** What calls the program as this run was called. npx and npm's scripts find it where the shell does not. */
+export function calledAs(env: Readonly<Record<string, string | undefined>>): string {
+  return env.npm_command === undefined ? PROGRAM : `npx ${PROGRAM}`;
+}
+
 /** A command line that works where this run does: the flags that said where are repeated, and can be pasted. */
 export function commandLine(words: string, place: Place): string {
-  return ['infrasage', words, ...flagsOf(place, words)].join(' ');
+  return [place.program ?? PROGRAM, words, ...flagsOf(place, words)].join(' ');
 }
 
 /** What is done for all tenants at once, or is about none: some of it refuses to be given one. */
@@ -18,11 +27,19 @@ const OF_ALL_TENANTS = /^(billing (close|reopen|history)|plans (apply|list|show)
 /** The same of words that have command lines among them. A flag that they speak of themselves is left to them. */
 export function hintFor(hint: string, commands: readonly string[], place: Place): string {
   const { tenant: _, ...everybody } = place;
-  const line = new RegExp(`\\binfrasage (?=((?:${commands.join('|')})\\b.*))`, 'g');
-  return hint.replace(line, (_, words: string) => {
+  return hint.replace(named(commands), (_, words: string) => {
     const flags = flagsOf(OF_ALL_TENANTS.test(words) ? everybody : place, hint);
-    return ['infrasage', ...flags, ''].join(' ');
+    return [place.program ?? PROGRAM, ...flags, ''].join(' ');
   });
+}
+
+/** Whether words name a command to run. */
+export function namesCommand(words: string, commands: readonly string[]): boolean {
+  return named(commands).test(words);
+}
+
+function named(commands: readonly string[]): RegExp {
+  return new RegExp(`\\b(?:npx )?${PROGRAM} (?=((?:${commands.join('|')})\\b.*))`, 'g');
 }
 
 /** The flags of a place, but those that are among the words. */
