@@ -127,9 +127,12 @@ describe('capacity', () => {
     const perDay = growth.bytes_per_day ?? 0;
     const limit = database_bytes + Math.round(perDay * 12.5);
     expect((await seen('--limit', String(limit))).days_left).toBe(12);
-    expect((await seen('--limit', '1')).days_left).toBe(0);
-    const { stdout } = await box.run(['capacity', '--limit', String(limit)]);
+    const over = await box.run(['capacity', '--limit', '1', '--json']);
+    expect(over.status).toBe(1);
+    expect(JSON.parse(over.stdout)).toMatchObject({ days_left: 0 });
+    const { status, stdout } = await box.run(['capacity', '--limit', String(limit)]);
     expect(stdout).toMatch(/Limit: .*, reached in 12 days/);
+    expect(status).toBe(0);
     const passed = async (bytes: string) => (await box.run(['capacity', '--limit', bytes])).stdout;
     expect(await passed('500')).toContain(
       'Limit: 500.00 B, passed already; with a unit: infrasage capacity --limit 500GB',

@@ -362,6 +362,18 @@ it('as of a time, the bill and its groups are what they were', async () => {
     expect(then).toEqual(before.map((one) => ({ ...one, as_of: isoTime(asOf) })));
     expect(then[0]?.tenants[0]?.total).toBe('11.00');
     expect(await box.json<CostsJson>(month('--as-of', isoTime(asOf)))).toEqual(then[0]);
+    const early = [
+      'costs',
+      '--month',
+      '2024-04',
+      '--as-of',
+      '2024-02-29',
+      '--storage-price',
+      '1',
+      '--currency',
+      'EUR',
+    ];
+    expect((await box.run(early)).stdout).toContain('2024-04 (UTC), not begun yet, as of');
     const table = await box.run(month('--as-of', '2024-02-29'));
     expect(table.stdout).toContain('2024-02 (UTC), still open, as of 2024-02-29T00:00:00Z, shared by bytes');
   });

@@ -393,3 +393,27 @@ describe('the workbench', () => {
     );
   });
 });
+
+it('says which of the letters are for closed months, before it sends them', async () => {
+  const box = sandbox({ initialised: true });
+  try {
+    const february = { timestamp: '2024-02-10T10:00:00Z' };
+    await box.json(['ingest'], { stdin: lines(event(february), event({ ...february, event_type: 'none' })) });
+    await box.json(['billing', 'close', '2024-02', '--override', 'known']);
+    await box.json(['ingest', '--no-alerts'], { stdin: lines(event({ timestamp: 'never' })) });
+    const words =
+      '1 event for closed months (2024-02): an adjustment on the bill of the next open one, infrasage';
+    const closed = ['dlq', 'replay', '--error', 'invalid_event_type', '--set', 'event_type=log'];
+    expect(await box.json([...closed, '--dry-run'])).toMatchObject({ closed_months: { '2024-02': 1 } });
+    expect((await box.run([...closed, '--dry-run'])).stdout).toContain(words);
+    const sent = await box.run([...closed, '--json']);
+    expect(JSON.parse(sent.stdout)).toMatchObject({ replayed: 1, closed_months: { '2024-02': 1 } });
+    expect(sent.stderr).toContain(words);
+
+    const open = await box.run(['dlq', 'replay', '--set', 'timestamp=2024-03-10T10:00:00Z']);
+    expect(open.stdout).toContain('1 replayed');
+    expect(open.stdout + open.stderr).not.toContain('closed months');
+  } finally {
+    await box.remove();
+  }
+});

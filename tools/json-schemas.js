@@ -44,6 +44,10 @@ const usage = o({
   total_bytes: bytes,
 });
 
+const late = z
+  .record(z.string(), count)
+  .optional()
+  .describe('events for months that are closed, by month: they are an adjustment on a later bill');
 const ingest = o({
   lines: count.describe('accepted + rejected + skipped'),
   accepted: count,
@@ -53,10 +57,7 @@ const ingest = o({
   bytes_ingested: bytes.describe('compressed bytes as stored'),
   errors: z.record(z.string(), count).describe('rejected lines by error code'),
   elapsed_ms: z.number(),
-  closed_months: z
-    .record(z.string(), count)
-    .optional()
-    .describe('events for months that are closed, by month: they are an adjustment on a later bill'),
+  closed_months: late,
 });
 
 const month = {
@@ -671,6 +672,7 @@ export const SHAPES = {
       staying,
       bytes_received: bytes,
       bill: z.array(o(billed)).describe('what would be added'),
+      closed_months: late,
     }),
     o({
       dry_run: z.literal(false),
@@ -683,6 +685,7 @@ export const SHAPES = {
       bytes_ingested: bytes.describe('compressed bytes as stored'),
       bill: z.array(o({ ...billed, bytes: bytes.describe('compressed bytes as stored') })),
       batches: z.array(z.string()),
+      closed_months: late,
     }),
   ]),
   'dlq purge': o({

@@ -1,4 +1,4 @@
-import { usageError } from '../errors.ts';
+import { EXIT, usageError } from '../errors.ts';
 import { isoTime } from '../period.ts';
 import type { Cell, Column, Report } from '../render/report.ts';
 import { formatBytes, formatCount, plural } from '../render/text.ts';
@@ -18,7 +18,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     )
     .option(
       '--limit <bytes>',
-      'days until the database takes so much: 500GB, 1.5TiB; without it, until the disk is full',
+      'days until the database takes so much: 500GB, 1.5TiB; exit 1 where it does already; without it, until the disk is full',
     )
     .option('--weeks <number>', 'the weeks that growth is taken from', String(GROWTH_WEEKS));
   examples(command, [
@@ -39,7 +39,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
       tenantId: tenant ?? null,
       top: TOP_TENANTS,
     });
-    return context.print(report(found, { now: context.now, limit, tenantId: tenant ?? null }));
+    await context.print(report(found, { now: context.now, limit, tenantId: tenant ?? null }));
+    return isPassed(limit, found.growth.bytes) ? EXIT.finding : EXIT.ok;
   });
 };
 
@@ -152,6 +153,10 @@ function notes(
   ];
 }
 
+function isPassed(limit: bigint | null, taken: number | bigint): boolean {
+  return limit !== null && taken >= limit;
+}
+
 /** No database is meant to be so small: the unit was forgotten. */
 const TINY = 1_000_000n;
 
@@ -159,7 +164,7 @@ function lasts(
   days: number | null,
   { limit, taken }: { limit: bigint | null; taken: number | bigint },
 ): string {
-  if (limit !== null && taken >= limit) {
+  if (limit !== null && isPassed(limit, taken)) {
     const unit = limit < TINY ? `; with a unit: infrasage capacity --limit ${limit}GB` : '';
     return `, passed already${unit}`;
   }

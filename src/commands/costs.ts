@@ -82,7 +82,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       await sayIfUnknown(context, { store, tenantId, events });
     await refuseWithoutBill(context, found);
     return context.print(
-      context.config.format === 'focus-csv' ? focusReport(found, provider) : costsReport(found),
+      context.config.format === 'focus-csv' ? focusReport(found, provider) : costsReport(found, asOf ?? now),
     );
   });
 };
@@ -123,9 +123,10 @@ function named([first = '', ...others]: readonly string[]): string {
   return others.length === 0 ? first : `${first} and ${plural(others.length, 'other tenant')}`;
 }
 
-function costsReport(found: Costs): Report {
+function costsReport(found: Costs, now: Date): Report {
   const { tenantId, month, open, groupBy, tenants, weight } = found;
   const several = tenants.length > 1;
+  const state = now < month.period.start ? ', not begun yet' : open ? ', still open' : '';
   const columns = groupColumns(groupBy, { tenants: true, kinds: true });
   const figures: Column[] = [
     { key: 'events', title: 'Events', kind: 'count' },
@@ -141,7 +142,7 @@ function costsReport(found: Costs): Report {
     ),
     columns: [...columns.columns, ...figures],
     tableColumns: [...groupColumns(groupBy, { tenants: several, kinds: true }).tableColumns, ...figures],
-    title: `Costs of ${tenantId ?? (several ? 'all tenants' : (tenants[0]?.bill.tenant ?? 'all tenants'))}, ${month.name} (UTC)${open ? ', still open' : ''}${asOfWords(found.asOf)}, shared by ${weight}`,
+    title: `Costs of ${tenantId ?? (several ? 'all tenants' : (tenants[0]?.bill.tenant ?? 'all tenants'))}, ${month.name} (UTC)${state}${asOfWords(found.asOf)}, shared by ${weight}`,
     notes:
       tenants.length === 0
         ? ['No events in this month.']

@@ -20,6 +20,7 @@ import { checkAfterIngest } from './alerts-check.ts';
 import { type Act, examples, oneOf } from './command.ts';
 import { type FilterOptions, filterOptions, letterFilter, noLetter } from './dlq-filter.ts';
 import { onInterrupt } from './interrupt.ts';
+import { eventsByMonth, lateEvents, lateJson, lateNotes } from './late-events.ts';
 import { maxLine as maxLineSchema } from './max-line.ts';
 import { startProgress } from './progress.ts';
 import { parseChange } from './set-field.ts';
@@ -73,7 +74,9 @@ export function configure(command: Command, act: Act): void {
       const judging = startProgress(context, JUDGING);
       const onProgress = (lines: bigint) => judging.update({ lines });
       const planning = planReplay(store, wanted, context.now, { onProgress });
-      return context.print(planReport(await planning.finally(judging.stop), before));
+      const plan = await planning.finally(judging.stop);
+      const late = await lateEvents(store, eventsByMonth(plan.bill));
+      return context.print(planReport(plan, context, { before, late }));
     }
     const store = await context.storeToChange();
     const before = await replayedBefore(store, ids);
@@ -94,6 +97,8 @@ export function configure(command: Command, act: Act): void {
             `${plural(plan.passing, 'dead letter')} of ${formatCount(plan.selected)} will count, and change the bill:`,
           );
           for (const line of billLines(plan.bill)) await context.say(`  ${line}`);
+          for (const note of lateNotes(await lateEvents(store, eventsByMonth(plan.bill)), context))
+            await context.say(`  ${note}`);
           progress = startProgress(context, 'replaying dead letters');
         },
       });
@@ -101,7 +106,8 @@ export function configure(command: Command, act: Act): void {
       progress.stop();
       interrupt.dispose();
     }
-    await context.print(resultReport(result, context, before));
+    const late = await lateEvents(store, eventsByMonth(result.bill));
+    await context.print(resultReport(result, context, { before, late }));
     if (options.alerts && result.accepted > 0n && !interrupt.signal.aborted) await checkAfterIngest(context);
     if (interrupt.signal.aborted) {
       throw new InfrasageError('interrupted', {
@@ -175,7 +181,14 @@ function billCells({ tenantId, month, eventType, events, bytesReceived }: BillCh
   return { tenant_id: tenantId, month, event_type: eventType, events, bytes_received: bytesReceived };
 }
 
-function planReport(plan: ReplayPlan, before: bigint): Report {
+interface Beside {
+  /** Letters that were named and replayed before. */
+  before: bigint;
+  /** Events for closed months, by month. */
+  late: Record<string, bigint>;
+}
+
+function planReport(plan: ReplayPlan, context: Context, { before, late }: Beside): Report {
   const { selected, passing, bill } = plan;
   const rows = bill.map(billCells);
   return {
@@ -186,18 +199,20 @@ function planReport(plan: ReplayPlan, before: bigint): Report {
       staying: staying(plan),
       bytes_received: bill.reduce((sum, change) => sum + change.bytesReceived, 0n),
       bill: rows,
+      ...lateJson(late),
     },
     rows,
     columns: BILL_COLUMNS,
     notes: [
       `${summary(selected, [[passing, 'would count'], stay(plan)])}. Nothing was changed (dry run).`,
+      ...lateNotes(late, context),
       ...stayingLines(plan),
       ...beforeLines(before),
     ],
   };
 }
 
-function resultReport(result: ReplayResult, context: Context, before: bigint): Report {
+function resultReport(result: ReplayResult, context: Context, { before, late }: Beside): Report {
   const { plan, accepted, rejected, bytesReceived, bytesIngested } = result;
   const rows = result.bill.map((change: BilledChange) => ({
     ...billCells(change),
@@ -216,6 +231,7 @@ function resultReport(result: ReplayResult, context: Context, before: bigint): R
       bytes_ingested: bytesIngested,
       bill: rows,
       batches: result.batchIds,
+      ...lateJson(late),
     },
     rows,
     columns: [...BILL_COLUMNS, { key: 'bytes', title: 'Stored', kind: 'bytes' }],
@@ -229,6 +245,7 @@ function resultReport(result: ReplayResult, context: Context, before: bigint): R
       ...(accepted > 0n
         ? [
             `${formatBytes(bytesReceived)} sent, ${formatBytes(bytesIngested)} stored.`,
+            ...lateNotes(late, context),
             `See what was replayed: ${context.commandLine('dlq list --state replayed')}`,
           ]
         : []),

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { readClosings } from '../billing/closings.ts';
 import type { Context } from '../context.ts';
 import { EXIT, InfrasageError, usageError } from '../errors.ts';
 import { EVENT_TYPES } from '../ingest/contract.ts';
@@ -18,6 +17,7 @@ import { checkAfterIngest } from './alerts-check.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
 import { followInputs, followProgress } from './ingest-follow.ts';
 import { onInterrupt } from './interrupt.ts';
+import { lateEvents, lateJson, lateNotes } from './late-events.ts';
 import { maxLine } from './max-line.ts';
 import { ingestProgress } from './progress.ts';
 import { withTemporaryStore } from './temporary.ts';
@@ -138,7 +138,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
       progress.stop();
       interrupt.dispose();
     }
-    const late = options.dryRun ? {} : await closedMonths(context, summary);
+    const late = options.dryRun ? {} : await lateEvents(await context.storeToWrite(), summary.months);
     await context.print(summaryReport(summary, context, { dryRun: options.dryRun, late }));
     // When everything is in, there is nothing left to go on with.
     const interrupted = stop.aborted && !options.follow && !whole;
@@ -179,20 +179,12 @@ function flushInterval(text: string | undefined): number {
   return ms;
 }
 
-/** Of the events, those of months that are closed: their bills stay, and a later one has what changed. */
-async function closedMonths(context: Context, { months }: IngestSummary): Promise<IngestSummary['months']> {
-  if (Object.keys(months).length === 0) return {};
-  const closings = await readClosings(await context.storeToWrite());
-  return Object.fromEntries(Object.entries(months).filter(([month]) => closings.of(month)));
-}
-
 function summaryReport(
   { months: _, ...summary }: IngestSummary,
   context: Context,
   { dryRun, late }: { dryRun: boolean; late: IngestSummary['months'] },
 ): Report {
   const { lines, accepted, rejected, skipped, bytes_received, bytes_ingested, errors, elapsed_ms } = summary;
-  const lateEvents = Object.values(late).reduce((sum, events) => sum + events, 0n);
   const seconds = elapsed_ms / 1000;
   const rate = seconds > 0 ? `, ${plural(Math.round(Number(lines) / seconds), 'line')}/s` : '';
   const notes = [
@@ -205,13 +197,9 @@ function summaryReport(
   if (skipped > 0n)
     notes.push(`${plural(skipped, 'line')} already ingested before; --allow-duplicates ingests them again`);
   if (rejected > 0n && !dryRun) notes.push(...rejectedNotes(context, Object.keys(errors)));
-  if (lateEvents > 0n) {
-    notes.push(
-      `${plural(lateEvents, 'event')} for closed months (${Object.keys(late).join(', ')}): an adjustment on the bill of the next open one, ${context.commandLine('billing --month')}`,
-    );
-  }
+  notes.push(...lateNotes(late, context));
   return {
-    data: { ...summary, ...(lateEvents > 0n && { closed_months: late }) },
+    data: { ...summary, ...lateJson(late) },
     rows: Object.entries(errors).map(([error, count]) => ({ error, lines: count })),
     columns: [
       { key: 'error', title: 'Rejected because', kind: 'text' },
