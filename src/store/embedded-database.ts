@@ -7,6 +7,7 @@ import { prepareDirectory } from './directory.ts';
 import { type Sessions, WRITERS } from './embedded-sessions.ts';
 import { ENGINE_FORMATS, extractSettings, withValues } from './extract.ts';
 import { DISK_FULL, noDatabase, questionFailure, storeFailure } from './failure.ts';
+import { HeldMerges } from './held-merges.ts';
 import { landingSelect, linesOf, ONE_BLOCK } from './landing.ts';
 import { migrate } from './migrate.ts';
 import { type LockMode, type NamedLock, withLock } from './named-locks.ts';
@@ -56,11 +57,14 @@ export interface EngineBuild {
   version: string;
 }
 
-/** A database of the sessions' data directory, with its schema brought up to date. */
+/**
+ * A database of the sessions' data directory, with its schema brought up to date.
+ * @param options.stays whether this process is there for long
+ */
 export async function openDatabase(
   database: string,
   sessions: Sessions<DatabaseStore>,
-  build: EngineBuild,
+  { build, stays }: { build: EngineBuild; stays: boolean },
 ): Promise<DatabaseStore> {
   const { dataDir } = sessions;
   const store = new DatabaseStore(database, sessions, build);
@@ -68,6 +72,7 @@ export async function openDatabase(
   recordVersions(dataDir, writer);
   const schema = await migrate(store, dataDir);
   recordVersions(dataDir, { ...writer, schema });
+  if (!stays) await store.holdMerges();
   return store;
 }
 
@@ -94,6 +99,7 @@ export class DatabaseStore implements EmbeddedStore {
   readonly retries = NO_RETRIES;
   readonly #sessions: Sessions<DatabaseStore>;
   readonly #build: EngineBuild;
+  #merges: HeldMerges | undefined;
 
   constructor(database: string, sessions: Sessions<DatabaseStore>, build: EngineBuild) {
     this.database = database;
@@ -109,13 +115,18 @@ export class DatabaseStore implements EmbeddedStore {
     if (!create && !isKnown(dataDir, database)) throw noDatabase(database, `in ${dataDir}`);
     const open = async () => {
       prepareDatabase(dataDir, database);
-      return openDatabase(database, this.#sessions, this.#build);
+      return openDatabase(database, this.#sessions, { build: this.#build, stays: !this.#merges });
     };
     const opened = databases.get(database) ?? open();
     databases.set(database, opened);
     // What could not be opened is tried again by who asks next.
     opened.catch(() => databases.delete(database));
     return opened;
+  }
+
+  /** Merges of the raw events wait from now on: see HeldMerges. */
+  async holdMerges(): Promise<void> {
+    this.#merges = await HeldMerges.of(this);
   }
 
   async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {
@@ -186,6 +197,7 @@ export class DatabaseStore implements EmbeddedStore {
   async mutate(sql: string, params: Params = {}): Promise<void> {
     const { bavail, bsize } = await statfs(this.spoolDir);
     if (bavail * bsize < MUTATION_ROOM) throw storeFailure({ code: DISK_FULL, message: '' });
+    await this.#merges?.release();
     await this.command(`${sql} SETTINGS mutations_sync = 2`, params);
   }
 
@@ -207,6 +219,7 @@ export class DatabaseStore implements EmbeddedStore {
   }
 
   async writeBatch(batch: LandingBatch): Promise<void> {
+    await this.#merges?.beforeBatch();
     const rows = landingSelect(batch, linesOf(batch.path));
     const client = await this.#sessions.writers.take();
     try {

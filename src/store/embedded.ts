@@ -45,7 +45,7 @@ export async function openEmbedded({
     const version = known ?? (await versionOf(await sessions.main()));
     const build = { package: engine.package, version };
     if (!schema) return new DatabaseStore(database, sessions, build);
-    return await openDatabase(database, sessions, build);
+    return await openDatabase(database, sessions, { build, stays: shares });
   } catch (error) {
     await sessions.close();
     throw connectionFailure(error, dataDir);

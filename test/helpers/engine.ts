@@ -29,6 +29,8 @@ export async function withEngine<T>(dataDir: string, use: (sql: Sql) => T | Prom
   releaseEngine({ but: dataDir });
   const session = new Session(dataDir);
   try {
+    // Where the engine was kept, a command has left them held: see src/store/held-merges.ts.
+    session.query('SYSTEM START MERGES');
     return await use(<Row extends object>(statement: string) =>
       session
         .query(statement, 'JSONEachRow')
