@@ -94,7 +94,7 @@ describe.each(withSteps)('%s', (page) => {
             here.perform(command, { isShown: shown !== undefined }));
           expect(result, `${page}:${step.line}`).toMatchObject({ status: setting.status?.[title] ?? 0 });
           if (shown !== undefined) expectShown(result, shown, here);
-          if (/^(?:.*\n)*curl /.test(command)) expectAnswer(page, result.stdout);
+          else if (/^(?:.*\n)*curl /.test(command)) expectAnswer(page, result.stdout);
           await setting.after?.[title]?.(here);
         },
       );

@@ -119,12 +119,18 @@ function standIns(box: Sandbox): string {
     // The checkout is installed and built: these tests run from it.
     npm: 'exit 0',
     journalctl: `echo '{"service_id":"app","timestamp":"'"$(date -u +%FT%TZ)"'","body":"started"}'`,
-    jq: `exec "${process.execPath}" -e 'console.log(JSON.parse(require("fs").readFileSync(0))[process.argv[2].slice(1)])' -- "$@"`,
+    jq: `exec "${process.execPath}" -e '${JQ}' -- "$@"`,
   };
   for (const [name, script] of Object.entries(scripts))
     writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
   return folder;
 }
+
+/** As much of jq as is shown: `.` and `-r .name`. */
+const JQ = `
+  const [path, name] = process.argv.reverse()[0].split(".");
+  const value = JSON.parse(require("fs").readFileSync(0));
+  console.log(name ? value[name] : JSON.stringify(value, null, 2));`;
 
 /** The month that the pages were written in. */
 const WRITTEN_IN = 2026 * 12 + 10;

@@ -160,7 +160,12 @@ const SETTINGS: Record<string, Setting[]> = {
   'docs/api.md': [
     {
       realClock: true,
-      given: compressed,
+      given: async (place) => {
+        await compressed(place);
+        const timestamp = new Date().toISOString();
+        const types = ['metric', 'metrics', 'metric'];
+        place.box.file('three.ndjson', lines(...types.map((event_type) => event({ timestamp, event_type }))));
+      },
       instead: { 'npx infrasage serve': (place) => place.serve() },
     },
   ],

@@ -169,7 +169,7 @@ export function shape(text: string): string {
     .filter((line) => !CHART.test(line))
     .join('\n')
     .replace(/[█▉▊▋▌▍▎▏░·┊┃]+/g, ' ')
-    .replace(/\b[0-9a-f]{12}\b/g, '#')
+    .replace(/\b([0-9a-f]{8}(-[0-9a-f]{4}){3}-)?[0-9a-f]{12}\b/g, '#')
     .replace(/[+-]?[\d.,:TZ-]*\d[\d.,:TZ-]*/g, '#')
     .replace(/\b(B|KiB|MiB|GiB|TiB)\b/g, 'B')
     .replace(/\s+/g, ' ')
