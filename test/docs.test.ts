@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signature } from '../src/alerts/channels/webhook.ts';
+import type { Firing } from '../src/alerts/firings.ts';
+import { firingJson, subject } from '../src/alerts/message.ts';
 import { asWritten, type Place, place } from './helpers/document-place.ts';
 import { type Setting, settingsOf } from './helpers/document-settings.ts';
 import {
@@ -171,6 +173,20 @@ describe('what else pages show', () => {
     expect(rows.map(({ event_type, total_events }) => [event_type, Number(total_events)])).toEqual([
       ['metric', 1],
     ]);
+  });
+
+  it('the message of docs/alerts.md is what a webhook is sent', () => {
+    const message = JSON.parse(shownIn('docs/alerts.md', 'json'));
+    const [shown] = message.alerts;
+    const [quota, used] = [BigInt(shown.quota), BigInt(shown.used)];
+    const firing: Firing = {
+      ...{ id: shown.id, alertId: shown.alert_id, tenantId: shown.tenant_id, digest: message.id },
+      ...{ kind: 'usage', firedAt: new Date(shown.fired_at), silence: null },
+      ...{ email: null, slack: false, webhook: 'https://hooks.acme.example/usage' },
+      usage: { percent: 95, month: '2026-11', dimension: 'events', level: 95n, used, quota },
+    };
+    expect({ ...firingJson(firing), used: Number(used), quota: Number(quota) }).toEqual(shown);
+    expect(subject({ id: message.id, firings: [firing], test: false })).toBe(message.text);
   });
 
   it('the receiver of docs/alerts.md verifies a signature', async () => {

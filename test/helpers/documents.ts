@@ -96,12 +96,12 @@ function lineBreaks(text: string): number {
   return text.split('\n').length - 1;
 }
 
-/** The commands that a page names in its text and tables: `infrasage …` between single backquotes. */
+/** The commands that a page names: `infrasage …` between single backquotes, and what a service starts. */
 export function namedIn(text: string): string[] {
   const prose = text.replace(/^```.*?^```$/gms, '');
-  return [...prose.matchAll(/`((?:npx )?infrasage [^`]*)`/g)].map(([, command = '']) =>
-    command.replace(/\s+/g, ' '),
-  );
+  const named = [...prose.matchAll(/`((?:npx )?infrasage [^`]*)`/g)].map(([, command = '']) => command);
+  const started = [...text.matchAll(/^ExecStart=\S*\/(infrasage .*)$/gm)].map(([, command = '']) => command);
+  return [...named, ...started].map((command) => command.replace(/\s+/g, ' '));
 }
 
 /** A command line that is the program's own, and what a shell would do for it. */
