@@ -66,7 +66,15 @@ describe('settings', () => {
       const ingested = await box.run(['ingest'], { stdin: events, env });
       expect(ingested.stdout).toMatch(new RegExp(`^see the rejected lines: ${program} dlq list$`, 'm'));
       const listed = await box.run(['dlq', 'list'], { env });
-      expect(listed.stdout).toMatch(new RegExp(`: ${program} dlq show EXAMPLE$`, 'm'));
+      const next = [...listed.stdout.matchAll(/: (?:npx )?infrasage (dlq .*)$/gm)].map(
+        ([said, words = '']) => {
+          expect(said).toContain(`: ${program} dlq `);
+          return words.split(' ');
+        },
+      );
+      expect(next).toHaveLength(2);
+      for (const words of next)
+        expect(await box.run(words, { env })).toMatchObject({ status: 0, stderr: '' });
       const refused = await box.run(['billing'], { env });
       expect(refused.stderr).toMatch(new RegExp(`; ${program} billing --month, or`, 'm'));
     } finally {

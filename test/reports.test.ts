@@ -438,7 +438,7 @@ describe('reports on events with known times', () => {
     );
     expect(await list('--since', '1h')).toEqual({ total, letters });
     expect((await box.run(['dlq', 'list', '--state', 'all'])).stdout).toContain(
-      'dlq list --each --error CODE --state all\n',
+      'dlq list --each --error invalid_json --state all\n',
     );
     expect((await box.run(['dlq', 'list', '--each', '--limit', '1'])).stdout).toContain(
       '1 of 2 dead letters',
