@@ -29,17 +29,20 @@ afterEach(() => box.remove());
 /** What a clock says that is so many hours ahead; behind, where they are below zero. */
 const off = (hours: number) => new Date(Date.now() + hours * HOUR_MS);
 
+const NOTHING = {
+  ...{ ingest_batches: 0, raw_firehose: 0, usage_metering: 0, dlq: 0 },
+  ...{ dlq_replays: 0, idempotency_keys: 0 },
+};
+
 /** Rows of all that a batch is written to. */
 async function rows(): Promise<Record<string, number>> {
   const found: Record<string, number> = {};
-  for (const table of ['ingest_batches', 'raw_firehose', 'usage_metering', 'dlq', 'dlq_replays']) {
+  for (const table of Object.keys(NOTHING)) {
     const [row] = await box.sql<{ n: number }>(`SELECT count() AS n FROM {{db}}.infrasage_${table}`);
     found[table] = Number(row?.n);
   }
   return found;
 }
-
-const NOTHING = { ingest_batches: 0, raw_firehose: 0, usage_metering: 0, dlq: 0, dlq_replays: 0 };
 
 describe.runIf(ON_SERVER)("with a clock that is far from the server's", () => {
   it('nothing is ingested, and what is there is passed over', async () => {
@@ -107,7 +110,8 @@ describe.runIf(ON_SERVER)("with a clock that is far from the server's", () => {
     expect(await rows()).toMatchObject({ raw_firehose: 1, usage_metering: 1 });
   });
 
-  it('a server takes no telemetry, and takes it once by the right clock', async () => {
+  // Of more records than are held at once, what comes is written as it comes.
+  it.each([1, 10_001])('no telemetry is taken, and by the right clock once: %i records', async (records) => {
     const store = await box.openStore();
     let hours = -25;
     const { app, log } = await server(store, { now: () => off(hours) });
@@ -115,23 +119,17 @@ describe.runIf(ON_SERVER)("with a clock that is far from the server's", () => {
       const exp = Math.floor(Date.now() / 1000) + 3_600;
       const headers = {
         authorization: `Bearer ${await token({ role: 'operator', exp })}`,
-        'content-type': 'application/json',
+        'content-type': 'application/x-ndjson',
         'idempotency-key': 'one',
       };
-      const send = () =>
-        app.inject({
-          method: 'POST',
-          url: '/api/v1/telemetry',
-          headers,
-          payload: event(),
-        });
-      const { statusCode } = await send();
-      expect(statusCode).toBe(503);
+      const payload = lines(...Array.from({ length: records }, () => event()));
+      const send = () => app.inject({ method: 'POST', url: '/api/v1/telemetry/batch', headers, payload });
+      expect((await send()).statusCode).toBe(503);
       expect(log()).toContain('too far apart to ingest');
       expect(await rows()).toEqual(NOTHING);
       hours = 0;
       for (let times = 0; times < 2; times++) expect((await send()).statusCode).toBeLessThan(300);
-      expect(await rows()).toMatchObject({ raw_firehose: 1, usage_metering: 1 });
+      expect(await rows()).toMatchObject({ raw_firehose: records, usage_metering: 1 });
     } finally {
       await app.close();
       await store.close();

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { InfrasageError } from '../errors.ts';
+import { assertClock } from '../ingest/clock.ts';
 import { ingest } from '../ingest/ingest.ts';
 import type { LineOptions } from '../store/store.ts';
 import type { Budget } from './budget.ts';
@@ -131,6 +132,7 @@ export class Streams {
    */
   async #rootOf(key: RequestKey | undefined): Promise<string> {
     const { store, now, id, unsettled } = this.#deps;
+    await assertClock(store, now, 'nothing of it is stored');
     await unsettled.settle();
     const before = key && (await knownKeys(store, [key.hash], now())).get(key.hash);
     if (key && before) {
