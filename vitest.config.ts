@@ -61,7 +61,8 @@ export default defineConfig({
     pool: 'forks',
     // A process keeps the program and the engine's library from file to file: 0.5 CPU-seconds each.
     isolate: false,
-    maxWorkers: 2,
+    // One more than the two cores that the tests are made for: a third of its time a worker waits, for processes and pauses.
+    maxWorkers: 3,
     projects: [
       {
         extends: true,
