@@ -7,7 +7,7 @@ import type { Source } from '../src/ingest/source.ts';
 import { parseMonth } from '../src/period.ts';
 import { parsePlan } from '../src/plans/plan.ts';
 import type { Store } from '../src/store/store.ts';
-import { type Sandbox, sandbox } from './helpers/cli.ts';
+import { ON_SERVER, type Sandbox, sandbox } from './helpers/cli.ts';
 import { seeded } from './helpers/crash.ts';
 import { event, lines } from './helpers/events.ts';
 import { type OracleFigures, type OraclePlan, oracle, written, yamlOf } from './helpers/invoice-oracle.ts';
@@ -137,7 +137,8 @@ describe('a bill', () => {
       { store, now: () => new Date() },
     );
 
-  it.each(ROUNDS)(
+  // What is a currency's own is reckoned in the program: on a server, one of them shows that it gives the same figures.
+  it.each(ON_SERVER ? ROUNDS.slice(0, 1) : ROUNDS)(
     'in $currency is what the events come to, in whatever pieces and order they came (seed $seed)',
     async ({ seed, currency, digits }) => {
       const next = seeded(seed);
