@@ -1,7 +1,11 @@
 import type { Ask } from './engine.ts';
 
+/** Where a command, or a store that is open, holds the merges of raw events, no change of rows would ever be done. */
+const startMerges = (sql: Ask) => sql('SYSTEM START MERGES {{db}}.infrasage_raw_firehose');
+
 /** Makes the events that are stored as if they had been ingested this many days before. */
 export async function age(sql: Ask, days: number): Promise<void> {
+  await startMerges(sql);
   const change = async (table: string, ...columns: string[]) => {
     const older = columns.map((column) => `${column} = ${column} - INTERVAL ${days} DAY`).join(', ');
     await sql(`ALTER TABLE {{db}}.${table} UPDATE ${older} WHERE 1 SETTINGS mutations_sync = 2`);
@@ -16,6 +20,7 @@ export async function age(sql: Ask, days: number): Promise<void> {
  * not take them by a clock that says so.
  */
 export async function backdate(sql: Ask, at: Date): Promise<void> {
+  await startMerges(sql);
   const time = `toDateTime64('${at.toISOString().replace('T', ' ').replace('Z', '')}', 3, 'UTC')`;
   const change = async (table: string, ...columns: string[]) => {
     const [first] = columns;
