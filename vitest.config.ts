@@ -61,8 +61,7 @@ export default defineConfig({
     pool: 'forks',
     // A process keeps the program and the engine's library from file to file: 0.5 CPU-seconds each.
     isolate: false,
-    // One more than the two cores that the tests are made for: a third of its time a worker waits, for processes and pauses.
-    maxWorkers: 3,
+    maxWorkers: 2,
     projects: [
       {
         extends: true,
