@@ -257,8 +257,12 @@ export class DatabaseStore implements EmbeddedStore {
     return this.#sessions.locks.tryTake(`${this.database} ${name}`);
   }
 
-  close(): Promise<void> {
-    return this.#sessions.close();
+  async close(): Promise<void> {
+    try {
+      await this.#merges?.close();
+    } finally {
+      await this.#sessions.close();
+    }
   }
 
   #named(sql: string): string {
