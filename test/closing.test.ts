@@ -203,7 +203,7 @@ describe('the bill of a closed month', () => {
     const closed = new Date();
     const late = await box.run(['ingest', box.file('late.ndjson', event({ value: 2 }))]);
     expect(late.stdout).toMatch(
-      /^1 event for closed months \(2024-02\): an adjustment on the bill of the next open one, infrasage billing --month$/m,
+      /^1 event for closed months \(2024-02\): an adjustment on the bill of 2024-03, infrasage billing --month 2024-03$/m,
     );
     const store = await box.openStore();
     const { app } = await server(store, { now: () => new Date() });

@@ -439,6 +439,32 @@ it('shares over thousands of groups, and ends the same every time', async () => 
   });
 });
 
+it('names a tenant whose bill is for adjustments alone among those without a plan: its events are with no bill', async () => {
+  await withStore(async (box) => {
+    const at = { now: new Date('2024-05-10T12:00:00Z') };
+    const plan = box.file(
+      'p.yaml',
+      'name: p\ncurrency: EUR\ncharges: [{dimension: events, model: flat, price: 0.01}]\n',
+    );
+    await box.run(['plans', 'apply', plan, '--from', '2024-03'], at);
+    await box.run(['plans', 'assign', 'p', '--tenant', 'gone', '--from', '2024-03'], at);
+    await box.run(['plans', 'unassign', '--tenant', 'gone', '--from', '2024-04'], at);
+    const logs = (count: number, day: string) =>
+      some(count, { tenant_id: 'gone', event_type: 'log', timestamp: `${day}T10:00:00Z` });
+    await box.json(['ingest'], { stdin: lines(...logs(3, '2024-03-05'), ...logs(60, '2024-04-05')) });
+    await box.run(['billing', 'close', '2024-03'], at);
+    await box.json(['ingest'], { stdin: lines(...logs(7, '2024-03-06')) });
+    const april = await box.run(['costs', '--month', '2024-04', '--json'], at);
+    expect(april.stderr).toContain('no price plan is in force for gone in 2024-04: left out');
+    const found = JSON.parse(april.stdout) as CostsJson;
+    expect(found.without_plan).toEqual(['gone']);
+    expect(found.tenants.map(({ total, parts }) => [total, parts.map(({ kind }) => kind)])).toEqual([
+      ['0.07', ['adjustment']],
+    ]);
+    expect(found.tenants.flatMap(({ breakdown }) => breakdown.map(({ events }) => events))).toEqual([0]);
+  });
+});
+
 it('counts a month once where its tenant has bills in two currencies; who came late is named, with where it is billed', async () => {
   await withStore(async (box) => {
     const at = { now: new Date('2024-05-10T12:00:00Z') };

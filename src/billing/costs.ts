@@ -115,7 +115,8 @@ export async function costsOf(
   const bills = storage
     ? [...groups].map(([tenant, theirs]) => storageBill(tenant, theirs, { month, ...storage }))
     : billed.map(invoiceBill);
-  const known = new Set(bills.map(({ tenant }) => tenant));
+  // One that has a bill for adjustments alone has no plan in this month.
+  const known = new Set(bills.filter(isOfUsage).map(({ tenant }) => tenant));
   const without = [...groups.keys()].filter((tenant) => !known.has(tenant));
   const later = await billedLater(store, without, { month, asOf });
   const isLater = new Set(later.map(({ tenant }) => tenant));
@@ -128,17 +129,25 @@ export async function costsOf(
   };
 }
 
-/** A tenant has a bill in each currency: events and bytes of its groups are with the first, and 0 with the others. */
+/**
+ * A tenant has a bill in each currency: events and bytes of its groups are with the one for its usage, and 0 with
+ * those for adjustments alone.
+ */
 function countedOnce(shared: readonly TenantCosts[]): TenantCosts[] {
   const seen = new Set<string>();
   return shared.map((one) => {
     const { tenant } = one.bill;
-    if (!seen.has(tenant)) {
+    if (isOfUsage(one.bill) && !seen.has(tenant)) {
       seen.add(tenant);
       return one;
     }
     return { ...one, rows: one.rows.map((row) => ({ ...row, events: 0n, bytes: 0n })) };
   });
+}
+
+/** Whether a bill is for the usage of its month, and not for adjustments alone. */
+function isOfUsage({ parts }: Bill): boolean {
+  return parts.some(({ kind }) => kind === 'usage');
 }
 
 /** A month's storage at a price: the bytes stored of its events, each kept for a month. */

@@ -20,7 +20,7 @@ import { checkAfterIngest } from './alerts-check.ts';
 import { type Act, examples, oneOf } from './command.ts';
 import { type FilterOptions, filterOptions, letterFilter, noLetter } from './dlq-filter.ts';
 import { onInterrupt } from './interrupt.ts';
-import { eventsByMonth, lateEvents, lateJson, lateNotes } from './late-events.ts';
+import { eventsByMonth, type LateEvents, lateEvents, lateJson, lateNotes } from './late-events.ts';
 import { maxLine as maxLineSchema } from './max-line.ts';
 import { startProgress } from './progress.ts';
 import { parseChange } from './set-field.ts';
@@ -185,7 +185,7 @@ interface Beside {
   /** Letters that were named and replayed before. */
   before: bigint;
   /** Events for closed months, by month. */
-  late: Record<string, bigint>;
+  late: LateEvents;
 }
 
 function planReport(plan: ReplayPlan, context: Context, { before, late }: Beside): Report {

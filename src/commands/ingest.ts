@@ -17,7 +17,7 @@ import { checkAfterIngest } from './alerts-check.ts';
 import { type CommandModule, examples, oneOf } from './command.ts';
 import { followInputs, followProgress } from './ingest-follow.ts';
 import { onInterrupt } from './interrupt.ts';
-import { lateEvents, lateJson, lateNotes } from './late-events.ts';
+import { type LateEvents, lateEvents, lateJson, lateNotes, NO_LATE_EVENTS } from './late-events.ts';
 import { maxLine } from './max-line.ts';
 import { ingestProgress } from './progress.ts';
 import { withTemporaryStore } from './temporary.ts';
@@ -138,7 +138,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
       progress.stop();
       interrupt.dispose();
     }
-    const late = options.dryRun ? {} : await lateEvents(await context.storeToWrite(), summary.months);
+    const late = options.dryRun
+      ? NO_LATE_EVENTS
+      : await lateEvents(await context.storeToWrite(), summary.months);
     await context.print(summaryReport(summary, context, { dryRun: options.dryRun, late }));
     // When everything is in, there is nothing left to go on with.
     const interrupted = stop.aborted && !options.follow && !whole;
@@ -182,7 +184,7 @@ function flushInterval(text: string | undefined): number {
 function summaryReport(
   { months: _, ...summary }: IngestSummary,
   context: Context,
-  { dryRun, late }: { dryRun: boolean; late: IngestSummary['months'] },
+  { dryRun, late }: { dryRun: boolean; late: LateEvents },
 ): Report {
   const { lines, accepted, rejected, skipped, bytes_received, bytes_ingested, errors, elapsed_ms } = summary;
   const seconds = elapsed_ms / 1000;

@@ -3,14 +3,26 @@ import type { Context } from '../context.ts';
 import { plural } from '../render/text.ts';
 import type { Reader } from '../store/store.ts';
 
-/** Of events by month, those of months that are closed: their bills stay, and a later one has what changed. */
+/** Events of months that are closed: their bills stay, and a later one has what changed. */
+export interface LateEvents {
+  months: Readonly<Record<string, bigint>>;
+  /** The month whose bill has it: the first that is open. */
+  billedIn: string | null;
+}
+
+export const NO_LATE_EVENTS: LateEvents = { months: {}, billedIn: null };
+
+/** Of events by month, those of months that are closed. */
 export async function lateEvents(
   store: Reader,
   months: Readonly<Record<string, bigint>>,
-): Promise<Record<string, bigint>> {
-  if (Object.keys(months).length === 0) return {};
+): Promise<LateEvents> {
+  if (Object.keys(months).length === 0) return NO_LATE_EVENTS;
   const closings = await readClosings(store);
-  return Object.fromEntries(Object.entries(months).filter(([month]) => closings.of(month)));
+  return {
+    months: Object.fromEntries(Object.entries(months).filter(([month]) => closings.of(month))),
+    billedIn: closings.neighbours?.after ?? null,
+  };
 }
 
 /** Events by month, of what several parts of a month have. */
@@ -21,16 +33,16 @@ export function eventsByMonth(parts: readonly { month: string; events: bigint }[
 }
 
 /** What becomes of late events, in one line; none where there are none. */
-export function lateNotes(late: Readonly<Record<string, bigint>>, context: Context): string[] {
-  const events = Object.values(late).reduce((sum, count) => sum + count, 0n);
-  return events === 0n
+export function lateNotes({ months, billedIn }: LateEvents, context: Context): string[] {
+  const events = Object.values(months).reduce((sum, count) => sum + count, 0n);
+  return events === 0n || billedIn === null
     ? []
     : [
-        `${plural(events, 'event')} for closed months (${Object.keys(late).join(', ')}): an adjustment on the bill of the next open one, ${context.commandLine('billing --month')}`,
+        `${plural(events, 'event')} for closed months (${Object.keys(months).join(', ')}): an adjustment on the bill of ${billedIn}, ${context.commandLine(`billing --month ${billedIn}`)}`,
       ];
 }
 
 /** Late events as JSON has them; nothing where there are none. */
-export function lateJson(late: Readonly<Record<string, bigint>>): { closed_months?: Record<string, bigint> } {
-  return Object.keys(late).length > 0 ? { closed_months: late } : {};
+export function lateJson({ months }: LateEvents): { closed_months?: LateEvents['months'] } {
+  return Object.keys(months).length > 0 ? { closed_months: months } : {};
 }
