@@ -61,6 +61,7 @@ export default defineConfig({
     pool: 'forks',
     // A process keeps the program and the engine's library from file to file: 0.5 CPU-seconds each.
     isolate: false,
+    setupFiles: ['test/helpers/clean-process.setup.ts'],
     maxWorkers: 2,
     projects: [
       {

@@ -401,8 +401,7 @@ it('says which of the letters are for closed months, before it sends them', asyn
     await box.json(['ingest'], { stdin: lines(event(february), event({ ...february, event_type: 'none' })) });
     await box.json(['billing', 'close', '2024-02', '--override', 'known']);
     await box.json(['ingest', '--no-alerts'], { stdin: lines(event({ timestamp: 'never' })) });
-    const words =
-      '1 event for closed months (2024-02): an adjustment on the bill of 2024-03, infrasage';
+    const words = '1 event for closed months (2024-02): an adjustment on the bill of 2024-03, infrasage';
     const closed = ['dlq', 'replay', '--error', 'invalid_event_type', '--set', 'event_type=log'];
     expect(await box.json([...closed, '--dry-run'])).toMatchObject({ closed_months: { '2024-02': 1 } });
     expect((await box.run([...closed, '--dry-run'])).stdout).toContain(words);
