@@ -19,6 +19,9 @@ ORDER BY (version, name)`;
 const appliedRow = z.object({ version: z.number(), name: z.string(), checksum: z.string() });
 type Applied = z.infer<typeof appliedRow>;
 
+/** A file of the schema as it is recorded; version 0 for a view. */
+type File = Pick<Migration, 'version' | 'name' | 'checksum'>;
+
 /**
  * Brings a database of the embedded engine to this program's schema; does
  * nothing where its data directory says that it is there already.
@@ -48,14 +51,22 @@ export async function bringUpToDate(store: Store, { anew = false } = {}): Promis
   const applied = await appliedFiles(store);
   const known = migrations();
   refuseNewer(applied, known, store.database);
+  const done: File[] = [];
   for (const migration of known) {
     const before = applied.find((row) => row.version === migration.version);
     if (before) refuseEdited(before, migration);
-    if (!before || anew) await apply(store, migration);
+    if (before && !anew) continue;
+    for (const statement of migration.statements) await store.command(statement);
+    done.push(migration);
   }
-  for (const view of views()) {
-    if (!hasView(applied, view) || anew) await bringUp(store, view);
+  const wanted = views().filter((view) => !hasView(applied, view) || anew);
+  const there = wanted.length > 0 ? await tablesOf(store) : [];
+  for (const view of wanted) {
+    await bringUp(store, view, there.includes(view.view));
+    done.push({ ...view, version: 0 });
   }
+  // At once: one by one they took a fifth of the time of making a database.
+  if (done.length > 0) await record(store, done);
 }
 
 /**
@@ -99,29 +110,29 @@ function hasView(applied: readonly Applied[], { name, checksum }: View): boolean
   return applied.some((row) => row.version === 0 && row.name === name && row.checksum === checksum);
 }
 
-async function apply(store: Store, migration: Migration): Promise<void> {
-  for (const statement of migration.statements) await store.command(statement);
-  await record(store, migration.version, migration);
-}
-
 /** Changes a view in place where it is there: dropping it would leave inserts in between unmetered. */
-async function bringUp(store: Store, view: View): Promise<void> {
+async function bringUp(store: Store, view: View, isThere: boolean): Promise<void> {
   await store.command(view.create);
-  await store.command(`ALTER TABLE {{db}}.${view.view} MODIFY QUERY ${view.select}`);
-  await record(store, 0, view);
+  if (isThere) await store.command(`ALTER TABLE {{db}}.${view.view} MODIFY QUERY ${view.select}`);
 }
 
-async function record(
-  store: Store,
-  version: number,
-  { name, checksum }: { name: string; checksum: string },
-): Promise<void> {
-  await store.insert('infrasage_migrations', {
+async function tablesOf(store: Store): Promise<string[]> {
+  const tables = await store.query(
+    'SELECT name FROM system.tables WHERE database = {database:String}',
+    z.object({ name: z.string() }),
+    { database: store.database },
+  );
+  return tables.map(({ name }) => name);
+}
+
+async function record(store: Store, files: readonly File[]): Promise<void> {
+  const rows = files.map(({ version, name, checksum }) => ({
     version,
     name,
     checksum,
     engine_version: store.engineVersion,
-  });
+  }));
+  await store.insert('infrasage_migrations', ...rows);
 }
 
 function refuseNewer(applied: readonly Applied[], known: readonly Migration[], database: string): void {
