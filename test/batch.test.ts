@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { type Batch, type CutOptions, cutBatches } from '../src/ingest/batch.ts';
 import type { KnownBatch, Lookup } from '../src/ingest/recognise.ts';
 import { KEPT_OF_LONG_LINE } from '../src/ingest/scan.ts';
-import { landingSelect, ONE_BLOCK, linesOf as spooledLines } from '../src/store/landing.ts';
+import { batchLines, ONE_BLOCK, linesOf as spooledLines } from '../src/store/batch-insert.ts';
 
 const SEED = Number(process.env.INFRASAGE_SEED ?? Math.floor(Math.random() * 2 ** 31));
 console.log(`INFRASAGE_SEED=${SEED}`);
@@ -375,7 +375,7 @@ describe('batches in the engine', () => {
   const landedInEngine: Land = ({ text, firstLine, crlf, blank, cut }, { maxLine }) => {
     const path = join(folder, 'spool');
     writeFileSync(path, text);
-    const landing = landingSelect(
+    const lines = batchLines(
       {
         batchId: 'batch',
         path,
@@ -399,7 +399,7 @@ describe('batches in the engine', () => {
     );
     return session
       .query(
-        `SELECT line_number, line_length, base64Encode(line) AS base64 FROM (${landing}) SETTINGS ${ONE_BLOCK}`,
+        `SELECT line_number, line_length, base64Encode(line) AS base64 FROM (${lines}) SETTINGS ${ONE_BLOCK}`,
         'JSONEachRow',
       )
       .split('\n')

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Session } from 'chdb';
@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ContractOptions, ERROR_CODES, type ErrorCode } from '../src/ingest/contract.ts';
 import { explain } from '../src/ingest/judge.ts';
+import { parseSql } from '../src/store/schema.ts';
 
 const SEED = Number(process.env.INFRASAGE_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const LINES = 24_000;
@@ -84,7 +85,7 @@ function judge(cases: readonly Case[]): Judged[] {
     `[${sets.map(value).join(', ')}][toUInt32(substring(raw, 1, 4)) + 1]`;
   const text = (value: string | undefined): string =>
     value === undefined ? 'NULL' : `unhex('${Buffer.from(value).toString('hex')}')`;
-  const landing = `(
+  const lines = `
     SELECT
       substring(raw, 13) AS line,
       rowNumberInAllBlocks() + 1 AS line_number,
@@ -99,15 +100,13 @@ function judge(cases: readonly Case[]): Judged[] {
       toUInt64(${pick((set) => String((set.maxAgeMs ?? 0) / 1000))}) AS max_age_seconds,
       toUInt64(${pick((set) => String(set.maxLine))}) AS max_line,
       toUInt8(${pick((set) => (set.tenantBound ? '1' : '0'))}) AS tenant_bound
-    FROM (SELECT line AS raw FROM file('${path}', LineAsString, 'line String'))
-  )`;
-  const parse = readFileSync(new URL('../src/schema/parse.sql', import.meta.url), 'utf8');
+    FROM (SELECT line AS raw FROM file('${path}', LineAsString, 'line String'))`;
   const answer = session.query(
     `SELECT
       error, tenant_id, event_type, service_id, toUnixTimestamp64Milli(timestamp) AS ms,
       metric_name, value, body, trace_id, mapKeys(attributes) AS keys, mapValues(attributes) AS texts,
       extra, extra = '' OR isValidJSON(extra) AS extra_readable
-    FROM (${parse.replace('{{landing}}', () => landing)})
+    FROM (${parseSql(lines)})
     SETTINGS max_threads = 1, input_format_parallel_parsing = 0, output_format_json_quote_64bit_integers = 0`,
     'JSONEachRow',
   );

@@ -7,8 +7,8 @@ import { z } from 'zod';
 import { EXIT, InfrasageError } from '../src/errors.ts';
 import { withLock } from '../src/store/named-locks.ts';
 import {
-  type LandingBatch,
   PLAIN_LINES,
+  type SpooledBatch,
   type Store,
   sqlTime,
   uint64,
@@ -208,7 +208,7 @@ describe.each(GROUNDS)('a store that is %s', (_name, ground) => {
   describe('a batch', () => {
     let serial = 0;
     /** A batch of this text, spooled; its id is found by its rows. */
-    const spooled = (text: string, more: Partial<LandingBatch> = {}): LandingBatch => {
+    const spooled = (text: string, more: Partial<SpooledBatch> = {}): SpooledBatch => {
       serial += 1;
       const path = join(store.spoolDir, `contract-${serial}.ndjson`);
       writeFileSync(path, text);
@@ -226,7 +226,7 @@ describe.each(GROUNDS)('a store that is %s', (_name, ground) => {
         ...more,
       };
     };
-    const inTables = async ({ batchId: id }: LandingBatch) => ({
+    const inTables = async ({ batchId: id }: SpooledBatch) => ({
       firehose: await number(
         'SELECT count() AS n FROM {{db}}.infrasage_raw_firehose WHERE batch_id = {id:String}',
         { id },

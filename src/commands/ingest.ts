@@ -67,7 +67,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     .option('--no-alerts', 'do not evaluate the alerts afterwards, nor while following')
     .option(
       '--batch-bytes <bytes>',
-      'input written at once, default 32000000; less needs less memory and is slower',
+      'input written at once, default 64000000; less needs less memory and is slower',
     )
     .option('--flush-interval <ms>', `write slow input after this many milliseconds, default ${FLUSH_MS}`);
   examples(command, [

@@ -1,5 +1,6 @@
 -- The event contract, as the engine decides it: one row in, one row out, with
--- the code of the first rule that fails (docs/event-contract.md) or ''.
+-- the code of the first rule that fails (docs/event-contract.md) or ''; its columns
+-- are those of infrasage_parsed, in that order.
 -- src/ingest/judge.ts states the same rules for people; a property test holds
 -- the two against each other.
 --
@@ -49,7 +50,9 @@ SELECT
         strict AND type NOT IN ('log', 'event') AND isNull(e.value), 'missing_value',
         strict AND type IN ('log', 'event') AND JSONType(line, 'body') = 'Null', 'missing_body',
         ''), '') AS error,
-    line, line_number, line_length, batch_id, source, received_at, max_line, foreign_tenant,
+    -- of an accepted event its fields are kept, and not its line
+    if(error = '', '', line) AS rejected_line,
+    line_number, line_length, batch_id, source, received_at, max_line,
     -- a tenant id that is not valid is not a tenant
     if(error IN ('line_too_long', 'invalid_json', 'not_an_object', 'duplicate_key', 'missing_tenant_id', 'invalid_tenant_id'),
         ifNull(default_tenant, ''), ifNull(tenant, '')) AS tenant_id,
@@ -65,7 +68,8 @@ SELECT
     if(has_extra, concat('{', arrayStringConcat(arrayMap(m -> concat(toJSONString(m.1), ':', if(length(m.2) > 18 AND match(m.2, '[0-9]{19}'),
             arrayStringConcat(arrayMap(t -> if(match(t, '^-?[0-9]{19,21}$') AND NOT isValidJSON(t), concat(t, '.0'), t),
                 extractAll(m.2, json_token))), m.2)),
-        arrayFilter(m -> m.1 NOT IN contract_fields, members)), ','), '}'), '') AS extra
+        arrayFilter(m -> m.1 NOT IN contract_fields, members)), ','), '}'), '') AS extra,
+    foreign_tenant
 FROM
 (
     SELECT
@@ -131,7 +135,7 @@ FROM
                     FROM
                     (
                         SELECT *, JSONExtract(line, shape) AS e, JSONLength(line) AS member_count
-                        FROM {{landing}}
+                        FROM {{lines}}
                     )
                 )
             )

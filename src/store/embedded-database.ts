@@ -2,24 +2,23 @@ import { type FileHandle, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { usageError } from '../errors.ts';
+import { batchInsert, linesOf, ONE_BLOCK, verdictsSelect } from './batch-insert.ts';
 import { isKnown, recordVersions } from './data-dir.ts';
 import { prepareDirectory } from './directory.ts';
 import { type Sessions, WRITERS } from './embedded-sessions.ts';
 import { ENGINE_FORMATS, extractSettings, withValues } from './extract.ts';
 import { DISK_FULL, noDatabase, questionFailure, storeFailure } from './failure.ts';
 import { HeldMerges } from './held-merges.ts';
-import { landingSelect, linesOf, ONE_BLOCK } from './landing.ts';
 import { migrate } from './migrate.ts';
 import { type LockMode, type NamedLock, withLock } from './named-locks.ts';
 import { ANSWER_FORMAT, answer, questionSettings } from './question.ts';
-import { parseSql } from './schema.ts';
 import {
   type Extract,
-  type LandingBatch,
   NO_RETRIES,
   type Params,
   type Question,
   type Selection,
+  type SpooledBatch,
   type Store,
   type TextRow,
   verdictCount,
@@ -218,12 +217,12 @@ export class DatabaseStore implements EmbeddedStore {
     return this.command(`INSERT INTO {{db}}.${table} (${columns.join(', ')}) ${select}`, params);
   }
 
-  async writeBatch(batch: LandingBatch): Promise<void> {
+  async writeBatch(batch: SpooledBatch): Promise<void> {
     await this.#merges?.beforeBatch();
-    const rows = landingSelect(batch, linesOf(batch.path));
+    const insert = batchInsert(batch, linesOf(batch.path));
     const client = await this.#sessions.writers.take();
     try {
-      const query = this.#named(`INSERT INTO {{db}}.infrasage_landing ${rows} SETTINGS ${ONE_BLOCK}`);
+      const query = this.#named(`${insert} SETTINGS ${ONE_BLOCK}`);
       await this.#sessions.run(() => client.command({ query }));
     } finally {
       this.#sessions.writers.give(client);
@@ -233,12 +232,8 @@ export class DatabaseStore implements EmbeddedStore {
   /** A statement that was begun is done before this process, or a lock of it, ends. */
   async stopBatch(): Promise<void> {}
 
-  async judgeBatch(batch: LandingBatch) {
-    const rows = landingSelect(batch, linesOf(batch.path));
-    return this.query(
-      `SELECT error, count() AS lines, sum(line_length) AS bytes FROM (${parseSql(`(${rows})`)}) GROUP BY error`,
-      verdictCount,
-    );
+  async judgeBatch(batch: SpooledBatch) {
+    return this.query(verdictsSelect(batch, linesOf(batch.path)), verdictCount);
   }
 
   lock(name: string, mode: LockMode = 'exclusive'): Promise<NamedLock> {

@@ -1,7 +1,7 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { storeFailure } from './failure.ts';
-import { quoted } from './landing.ts';
+import { quoted } from './literal.ts';
 import type { FileFormat, Params } from './store.ts';
 
 /** What the engine calls each form. */

@@ -26,9 +26,9 @@ export interface View {
 /** What this program writes; a directory with a higher number is refused. */
 export const LAYOUT_VERSION = 1;
 
-/** The SELECT that judges lines, reading them from a table or a bracketed subquery. */
-export function parseSql(landing: string): string {
-  return read('parse.sql').replace('{{landing}}', () => landing);
+/** The SELECT that judges the lines of a batch, with the columns of infrasage_parsed. */
+export function parseSql(lines: string): string {
+  return withoutComments(read('parse.sql')).replace('{{lines}}', () => `(${lines})`);
 }
 
 export function migrations(): Migration[] {
@@ -51,9 +51,7 @@ export function views(): View[] {
   return readdirSync(new URL('views/', FOLDER))
     .sort()
     .map((name) => {
-      const text = withoutComments(read(`views/${name}`))
-        .replace('{{parse}}', () => parseSql('{{db}}.infrasage_landing'))
-        .trim();
+      const text = withoutComments(read(`views/${name}`)).trim();
       const head = /^CREATE MATERIALIZED VIEW IF NOT EXISTS \{\{db\}\}\.(\w+) TO \{\{db\}\}\.\w+ AS\s/.exec(
         text,
       );

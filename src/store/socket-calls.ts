@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { EmbeddedDatabase } from './embedded-database.ts';
 import { namelessFile } from './extract.ts';
 import type { Session } from './socket-sessions.ts';
-import type { LandingBatch } from './store.ts';
+import type { SpooledBatch } from './store.ts';
 import { type asked, CALLS, type Call, type lockAnswer } from './wire.ts';
 
 /** How each call is answered: what is sent as JSON, or rows. */
@@ -106,7 +106,7 @@ async function changing(
 function spooledBatch(
   store: EmbeddedDatabase,
   { file, ...batch }: z.output<(typeof CALLS)['/write-batch']>,
-): LandingBatch {
+): SpooledBatch {
   return { ...batch, path: join(store.spoolDir, file) };
 }
 

@@ -12,11 +12,11 @@ import { type LockMode, type NamedLock, withLock } from './named-locks.ts';
 import { withShortPath } from './short-path.ts';
 import {
   type Extract,
-  type LandingBatch,
   NO_RETRIES,
   type Params,
   type Question,
   type Selection,
+  type SpooledBatch,
   type Store,
   type TextRow,
   type VerdictCount,
@@ -149,14 +149,14 @@ class SocketStore implements Store {
     return withLock(this, name, 'exclusive', work);
   }
 
-  async writeBatch(batch: LandingBatch): Promise<void> {
+  async writeBatch(batch: SpooledBatch): Promise<void> {
     await this.#ask('/write-batch', sentBatch(batch));
   }
 
   /** As in the process that has the engine: what was begun ends before a lock does. */
   async stopBatch(): Promise<void> {}
 
-  async judgeBatch(batch: LandingBatch): Promise<VerdictCount[]> {
+  async judgeBatch(batch: SpooledBatch): Promise<VerdictCount[]> {
     const verdicts = await this.#ask('/judge-batch', sentBatch(batch));
     return z.array(verdictCount).parse(verdicts);
   }
@@ -215,7 +215,7 @@ function sentBatch({
   bindings,
   receivedAt,
   options,
-}: LandingBatch): Sent<'/write-batch'> {
+}: SpooledBatch): Sent<'/write-batch'> {
   return {
     batchId,
     file: basename(path),

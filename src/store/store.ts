@@ -19,7 +19,7 @@ export interface Selection {
 }
 
 /** A batch of lines in a spool file, ready for the pipeline. */
-export interface LandingBatch {
+export interface SpooledBatch {
   batchId: string;
   /** Path of the spool file: lines of at most maxLine bytes, LF or CRLF. */
   path: string;
@@ -179,14 +179,14 @@ export interface Store {
    * Sends the lines of a batch through the pipeline. Rejects with what it wrote unknown: with Interrupted where it may
    * work another time.
    */
-  writeBatch(batch: LandingBatch): Promise<void>;
+  writeBatch(batch: SpooledBatch): Promise<void>;
   /**
    * Sees to it that nothing of a batch is under way, and nothing of it can begin any more, before it is counted to be
    * settled. Where a batch's writing ends with its statement, there is nothing to do.
    */
   stopBatch(batchId: string): Promise<void>;
   /** The verdicts on the lines of a batch; nothing is written. */
-  judgeBatch(batch: LandingBatch): Promise<VerdictCount[]>;
+  judgeBatch(batch: SpooledBatch): Promise<VerdictCount[]>;
   /**
    * Takes a lock among all that use this database, in whatever process; waits in line for it. What a process
    * that has ended held is free once the last change that it began is done.

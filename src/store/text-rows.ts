@@ -1,4 +1,4 @@
-import { quoted } from './landing.ts';
+import { quoted } from './literal.ts';
 import type { TextRow } from './store.ts';
 
 /** Rows as a table expression. Of many, each value as an expression of its own would take a third of a millisecond a row. */

@@ -27,7 +27,7 @@ const BY_TENANT = ['infrasage_raw_firehose', 'infrasage_usage_metering', 'infras
 const METER_VIEW = 'infrasage_meter_view';
 
 const STATEMENT =
-  /^(CREATE DATABASE IF NOT EXISTS|CREATE TABLE IF NOT EXISTS|CREATE MATERIALIZED VIEW IF NOT EXISTS|ALTER TABLE) \{\{db\}\}(?:\.(\w+))?/;
+  /^(CREATE DATABASE IF NOT EXISTS|CREATE TABLE IF NOT EXISTS|CREATE MATERIALIZED VIEW IF NOT EXISTS|ALTER TABLE|DROP VIEW IF EXISTS|DROP TABLE IF EXISTS) \{\{db\}\}(?:\.(\w+))?/;
 
 /**
  * What a statement written for one server is on a cluster. Rows are in tables named …_local, and under the

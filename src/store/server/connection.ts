@@ -9,7 +9,7 @@ import {
 } from '@clickhouse/client';
 import type { ServerAddress } from '../../config.ts';
 import { InfrasageError } from '../../errors.ts';
-import { quoted } from '../landing.ts';
+import { quoted } from '../literal.ts';
 import type { Params, Retries } from '../store.ts';
 import { mayPass, Refused, serverFailure } from './failure.ts';
 import { type Patience, persist } from './retry.ts';

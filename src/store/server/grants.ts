@@ -15,7 +15,10 @@ const TO_READ = ['SELECT'];
 /** What writing, settling and repairing need beside. */
 const TO_WRITE = ['INSERT', 'ALTER DELETE'];
 /** What making the schema, and changing it with a later version, needs beside. */
-const TO_PREPARE = ['CREATE DATABASE', 'CREATE TABLE', 'CREATE VIEW', 'ALTER TABLE', 'ALTER VIEW'];
+const TO_PREPARE = [
+  ...['CREATE DATABASE', 'CREATE TABLE', 'CREATE VIEW'],
+  ...['ALTER TABLE', 'ALTER VIEW', 'DROP TABLE', 'DROP VIEW'],
+];
 
 const ENGINES = ['MergeTree', 'ReplacingMergeTree', '`Null`', 'Memory'];
 
@@ -37,19 +40,17 @@ function grantsFor(database: string, purpose: Purpose, on: Spread): Grant[] {
     ...(prepare ? ENGINES.map((engine) => ({ privileges: ['TABLE ENGINE'], on: engine })) : []),
     // For dry runs.
     ...(prepare ? [{ privileges: ['CREATE TEMPORARY TABLE'], on: '*.*' }] : []),
-    ...(prepare && on ? grantsForCluster(database, on) : []),
+    ...(prepare && on ? grantsForCluster(on) : []),
   ];
 }
 
-function grantsForCluster(database: string, { nodes, replicated }: NonNullable<Spread>): Grant[] {
+function grantsForCluster({ nodes, replicated }: NonNullable<Spread>): Grant[] {
   const engines = [
     'Distributed',
     ...(replicated ? ['ReplicatedMergeTree', 'ReplicatedReplacingMergeTree'] : []),
   ];
   return [
     { privileges: ['SELECT'], on: 'system.clusters' },
-    // What is replaced: the Distributed tables, and the view that says what the nodes are a cluster of.
-    { privileges: ['DROP TABLE'], on: `\`${database}\`.*` },
     ...engines.map((engine) => ({ privileges: ['TABLE ENGINE'], on: engine })),
     ...(nodes.length === 0 ? [{ privileges: ['CLUSTER'], on: '*.*' }] : []),
   ];

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InfrasageError, usageError } from '../../errors.ts';
-import { quoted } from '../landing.ts';
+import { quoted } from '../literal.ts';
 import type { Params } from '../store.ts';
 import { type Cluster, cluster, placed } from './cluster.ts';
 import type { Connection } from './connection.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { z } from 'zod';
-import { quoted } from '../landing.ts';
+import { quoted } from '../literal.ts';
 import type { LockMode, NamedLock } from '../named-locks.ts';
 import { isAlive } from '../process.ts';
 import { uint64 } from '../store.ts';

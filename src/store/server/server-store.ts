@@ -3,19 +3,18 @@ import { createReadStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import { InfrasageError } from '../../errors.ts';
+import { batchInsert, ONE_BLOCK, verdictsSelect } from '../batch-insert.ts';
 import { ENGINE_FORMATS, extractSettings, writeAll } from '../extract.ts';
 import { DISK_FULL, questionFailure } from '../failure.ts';
-import { landingSelect, ONE_BLOCK } from '../landing.ts';
 import { type LockMode, type NamedLock, withLock } from '../named-locks.ts';
 import { ANSWER_FORMAT, answer, questionSettings } from '../question.ts';
-import { parseSql } from '../schema.ts';
 import {
   type Extract,
-  type LandingBatch,
   type Params,
   type Question,
   type Retries,
   type Selection,
+  type SpooledBatch,
   type Store,
   type TextRow,
   uint64,
@@ -151,12 +150,11 @@ export class ServerStore implements Store {
     );
   }
 
-  async writeBatch(batch: LandingBatch): Promise<void> {
+  async writeBatch(batch: SpooledBatch): Promise<void> {
     const { batchId } = batch;
     await this.#guarded(() =>
       this.#connection.once({
-        sql: this.#named(`INSERT INTO {{db}}.infrasage_landing
-          SELECT * FROM (${landingSelect(batch, LINES)}) WHERE ${this.#session.guard(batchId)}
+        sql: this.#named(`${batchInsert(batch, LINES, this.#session.guard(batchId))}
           SETTINGS ${ONE_BLOCK} FORMAT LineAsString`),
         body: () => linesOf(batch),
         queryId: batchId,
@@ -171,13 +169,13 @@ export class ServerStore implements Store {
     });
   }
 
-  judgeBatch(batch: LandingBatch): Promise<VerdictCount[]> {
+  judgeBatch(batch: SpooledBatch): Promise<VerdictCount[]> {
     // As a whole: a session does not outlive the server.
     return persist(() => this.#judge(batch, randomUUID()), this.#connection.patience, mayPass);
   }
 
   /** input() is there in an INSERT alone: the lines go into a temporary table first. */
-  async #judge(batch: LandingBatch, session: string): Promise<VerdictCount[]> {
+  async #judge(batch: SpooledBatch, session: string): Promise<VerdictCount[]> {
     const run = (sql: string, body?: () => AsyncIterable<Uint8Array>) =>
       this.#connection.once({ sql, session, ...(body && { body }) });
     await run('CREATE TEMPORARY TABLE infrasage_lines (line String) ENGINE = Memory');
@@ -185,10 +183,7 @@ export class ServerStore implements Store {
       await run(`INSERT INTO infrasage_lines SETTINGS ${ONE_BLOCK} FORMAT LineAsString`, () =>
         linesOf(batch),
       );
-      const lines = `(${landingSelect(batch, 'infrasage_lines')})`;
-      const answer = await run(
-        `SELECT error, count() AS lines, sum(line_length) AS bytes FROM (${parseSql(lines)}) GROUP BY error SETTINGS max_threads = 1`,
-      );
+      const answer = await run(`${verdictsSelect(batch, 'infrasage_lines')} SETTINGS max_threads = 1`);
       return z.array(verdictCount).parse(parseRows(answer));
     } finally {
       await run('DROP TEMPORARY TABLE infrasage_lines').catch(() => {});
@@ -246,6 +241,6 @@ function boundAsWritten(sql: string, params: Question['params']): Record<string,
 const ESCAPES: Record<string, string> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
 
 /** Opened when it is read: a file that is not there is then a failure of who reads it. */
-async function* linesOf({ path }: LandingBatch): AsyncGenerator<Uint8Array> {
+async function* linesOf({ path }: SpooledBatch): AsyncGenerator<Uint8Array> {
   yield* createReadStream(path, { highWaterMark: READ_BYTES });
 }

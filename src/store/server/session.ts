@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InfrasageError } from '../../errors.ts';
-import { quoted } from '../landing.ts';
+import { quoted } from '../literal.ts';
 import { thisProcess } from '../process.ts';
 import type { Connection } from './connection.ts';
 import { CODE, Refused } from './failure.ts';

@@ -1,7 +1,26 @@
-import type { LandingBatch } from './store.ts';
+import { parseSql } from './schema.ts';
+import type { SpooledBatch } from './store.ts';
 
 /**
- * A SELECT with the rows of a batch as infrasage_landing takes them.
+ * The statement, without its settings, that judges the lines of a batch and hands them to the views that store
+ * and meter them.
+ * @param lines see batchLines()
+ * @param guard a condition without which nothing is inserted
+ */
+export function batchInsert(batch: SpooledBatch, lines: string, guard?: string): string {
+  const all = batchLines(batch, lines);
+  const guarded = guard === undefined ? all : `SELECT * FROM (${all}) WHERE ${guard}`;
+  return `INSERT INTO {{db}}.infrasage_parsed ${parseSql(guarded)}`;
+}
+
+/** A SELECT that judges the lines of a batch and counts them, a row a verdict (verdictCount). */
+export function verdictsSelect(batch: SpooledBatch, lines: string): string {
+  const judged = parseSql(batchLines(batch, lines));
+  return `SELECT error, count() AS lines, sum(line_length) AS bytes FROM (${judged}) GROUP BY error`;
+}
+
+/**
+ * A SELECT with the lines of a batch as parse.sql takes them, each with its number and the options it is judged by.
  *
  * Nothing is bound in it: the embedded engine's binding runs statements with
  * bound values one at a time in the whole process, and batches are written side
@@ -9,7 +28,7 @@ import type { LandingBatch } from './store.ts';
  * that no value can be read as SQL.
  * @param lines a table expression with one String column `line`, in the order of the input, e.g. a file()
  */
-export function landingSelect(batch: LandingBatch, lines: string): string {
+export function batchLines(batch: SpooledBatch, lines: string): string {
   const text = batch.crlf ? `if(endsWith(line, '\\r'), substring(line, 1, length(line) - 1), line)` : 'line';
   const length =
     batch.cut.length === 0
@@ -41,7 +60,7 @@ export function landingSelect(batch: LandingBatch, lines: string): string {
 }
 
 /** The tenant that fills or binds a line, and whether it binds it, each as an expression. */
-function tenants({ bindings, options }: LandingBatch): { tenant: string; bound: string } {
+function tenants({ bindings, options }: SpooledBatch): { tenant: string; bound: string } {
   const [first, ...others] = bindings;
   if (!first) return { tenant: hexOrNull(options.tenant), bound: '0' };
   if (others.length === 0)
@@ -59,11 +78,6 @@ export function linesOf(path: string): string {
   return `file(${hex(path)}, 'LineAsString', 'line String')`;
 }
 
-/** A string literal of nothing but escaped hexadecimal digits. */
-export function quoted(text: string): string {
-  return `'${Buffer.from(text, 'utf8').toString('hex').replace(/../g, '\\x$&')}'`;
-}
-
 /** A string in SQL that is nothing but hexadecimal digits. */
 function hex(text: string): string {
   return `unhex('${Buffer.from(text, 'utf8').toString('hex')}')`;
@@ -79,8 +93,9 @@ function digits(value: number): string {
 }
 
 /**
- * Keeps a batch one block, so that a batch is one part a month in each table
- * and its line numbers are those of the file.
+ * Lines are read and judged in small blocks, which stay in the processor's caches; what is stored of them is made
+ * one block, so that a batch is one part a month in each table. Its line numbers are those of the file, as one
+ * thread reads them.
  *
  * Its plan is a single pass with nothing to reorder: looking for better ones
  * took 11 of the 46 ms of CPU time of a batch of one line.
@@ -88,8 +103,8 @@ function digits(value: number): string {
 export const ONE_BLOCK = [
   'max_threads = 1',
   'max_insert_threads = 1',
-  'max_block_size = 5000000',
-  'max_insert_block_size = 5000000',
+  'max_block_size = 32768',
+  'max_insert_block_size = 32768',
   'min_insert_block_size_rows = 5000000',
   'min_insert_block_size_bytes = 2000000000',
   'input_format_parallel_parsing = 0',
