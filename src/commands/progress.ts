@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
-import ora from 'ora';
+import { createRequire } from 'node:module';
 import type { Context } from '../context.ts';
 import { isCompressed, MAGIC_BYTES } from '../ingest/source.ts';
 import type { IngestSummary } from '../ingest/summary.ts';
@@ -81,6 +81,8 @@ interface Line {
 
 /** Two columns are the spinner's. */
 function spinnerLine(stream: Output, color: boolean): Line {
+  // Of use on a terminal alone, it would be a twentieth of the start of an ingest.
+  const { default: ora } = createRequire(import.meta.url)('ora') as typeof import('ora');
   const spinner = ora({
     stream: stream as NodeJS.WriteStream,
     isEnabled: true,
