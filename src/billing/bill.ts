@@ -23,6 +23,8 @@ export interface Bill {
   adjustments: readonly TenantAdjustment[];
   /** null where the month is open. */
   closing: ClosingRecord | null;
+  /** The plans that are stored, where none of them is assigned in this month; of an open one. */
+  unassigned: readonly string[];
 }
 
 interface Wanted {
@@ -46,12 +48,20 @@ export async function bill(store: Store, wanted: Wanted & { plan?: Plan | undefi
   const closing = closings.of(month.name);
   if (closing) return closedBill(store, closing, wanted);
   const figures = await monthFigures(store, { tenantId, month, asOf });
-  const made = await invoices(store, { ...wanted, figures });
-  const adjustments = plan ? [] : await openAdjustments(store, closings, wanted);
+  const now = timeOf(wanted);
+  const found = billingOf(figures, await limitsOf(store, wanted), wanted);
+  if (plan) {
+    const made = await invoices(figures, { tenantId, month, now, by: { plan } });
+    return { found, invoices: made, adjustments: [], closing: null, unassigned: [] };
+  }
+  const catalog = await readCatalog(store, asOf);
+  const made = await invoices(figures, { tenantId, month, now, by: { catalog } });
+  const adjustments = await openAdjustments(store, closings, wanted);
+  const isAssigned = catalog.names.some((name) => catalog.isAssigned(name, month.name));
   return {
-    found: billingOf(figures, await limitsOf(store, wanted), wanted),
-    invoices: withAdjustments(made, adjustments, { month, now: timeOf(wanted) }),
-    ...{ adjustments, closing: null },
+    found,
+    invoices: withAdjustments(made, adjustments, { month, now }),
+    ...{ adjustments, closing: null, unassigned: isAssigned ? [] : catalog.names },
   };
 }
 
@@ -73,8 +83,8 @@ async function closedBill(
   );
   const found = billingOf(figures, lockedLimits(locked, await limitsOf(store, then)), then);
   if (plan) {
-    const made = await invoices(store, { ...then, figures });
-    return { found, closing, invoices: made, adjustments: [] };
+    const made = await invoices(figures, { tenantId, month, now: closing.at, by: { plan } });
+    return { found, closing, invoices: made, adjustments: [], unassigned: [] };
   }
   const of = new Map(locked.map((one) => [one.tenant, one]));
   const paying = locked.filter((one) => one.plan).map(({ tenant }) => tenant);
@@ -85,7 +95,7 @@ async function closedBill(
     if (its?.plan) made.push(await lockedInvoice(its, its.plan, { month, ratedBy }));
   }
   return {
-    ...{ found, closing, adjustments },
+    ...{ found, closing, adjustments, unassigned: [] },
     invoices: withAdjustments(made, adjustments, { month, now: closing.at }),
   };
 }

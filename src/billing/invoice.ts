@@ -1,12 +1,11 @@
 import { isoTime, type Month } from '../period.ts';
-import { readCatalog } from '../plans/catalog.ts';
+import type { Catalog } from '../plans/catalog.ts';
 import { amountText, type Decimal, type InCurrency, priceText, ZERO } from '../plans/money.ts';
 import type { Plan } from '../plans/plan.ts';
 import { type InvoiceLine, rate, subtotal, type TypeQuantities } from '../plans/rate.ts';
 import { project } from '../reports/billing.ts';
-import type { Store } from '../store/store.ts';
 import { quantityJson, type TenantAdjustment } from './adjustments.ts';
-import { monthFigures, type TypeFigures } from './figures.ts';
+import type { TypeFigures } from './figures.ts';
 
 export type { InvoiceLine } from '../plans/rate.ts';
 
@@ -34,38 +33,33 @@ export interface Invoice extends InCurrency {
   projected: { method: 'linear'; total: Decimal } | null;
 }
 
-/** What the invoices of a month are made of. */
+/** What the invoices of a month are made of, beside its figures. */
 export interface Wanted {
   /** null: all tenants. */
   tenantId: string | null;
   month: Month;
+  /** Or the time that the figures and plans are of. */
   now: Date;
-  /** To be tried in the place of those in force, on every tenant with events. */
-  plan?: Plan | undefined;
-  /** With the figures and plans that were known at this time. */
-  asOf?: Date | undefined;
-  /** Of that month and tenant, where they were read already: what is shown beside agrees with them. */
-  figures?: readonly TypeFigures[];
+  /** The plans in force, or one that is tried in their place, on every tenant with events. */
+  by: { catalog: Catalog } | { plan: Plan };
 }
 
 /**
  * The invoices of a month, by events, largest first: of every tenant that has a plan of its own, and where there is a
  * default, of every tenant with events in that month.
- * @throws InfrasageError (exit 3) where the figures that are asked for are not known any more
  */
 export async function invoices(
-  store: Store,
-  { tenantId, month, now, plan, asOf, figures }: Wanted,
+  figures: readonly TypeFigures[],
+  { tenantId, month, now, by }: Wanted,
 ): Promise<Invoice[]> {
-  const catalog = await readCatalog(store, asOf);
-  const metered = figures ?? (await monthFigures(store, { tenantId, month, asOf }));
-  const own = (plan ? [] : catalog.tenantsWithOwn(month)).filter(
+  const own = ('catalog' in by ? by.catalog.tenantsWithOwn(month) : []).filter(
     (tenant) => tenantId === null || tenant === tenantId,
   );
   const made: Invoice[] = [];
-  for (const [tenant, theirs] of byTenant(metered, own)) {
-    const inForce = plan ? { plan, version: null } : await catalog.planOf(tenant, month);
-    if (inForce) made.push(invoiceOf(inForce, theirs, { tenant, month, now: asOf ?? now }));
+  for (const [tenant, theirs] of byTenant(figures, own)) {
+    const inForce =
+      'catalog' in by ? await by.catalog.planOf(tenant, month) : { plan: by.plan, version: null };
+    if (inForce) made.push(invoiceOf(inForce, theirs, { tenant, month, now }));
   }
   return made;
 }

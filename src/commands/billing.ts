@@ -72,7 +72,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const its = await bill(store, { tenantId, month, now, asOf, plan: tried?.plan });
     const { found } = its;
     await sayIfUnknown(context, { store, tenantId, events: found.total.total_events });
-    if (!tried) await sayIfUnassigned(context, store, its);
+    await sayIfUnassigned(context, its);
     if (page) return writePage(context, page, { its, now });
     const report = billingReport(its, now);
     if (measure) Object.assign(report, await billingCharts(store, report, { its, now, measure }));
