@@ -27,8 +27,9 @@ const REPORTS = [
   {
     title: 'usage --since 24h',
     args: ['usage', '--since', '24h'],
-    sql: `SELECT event_type, sum(event_count) AS events, sum(bytes_ingested) FROM ${METERING}
-      WHERE hour > now() - INTERVAL 24 HOUR GROUP BY event_type ORDER BY events DESC`,
+    // Of all tenants, it has a row a tenant and type.
+    sql: `SELECT tenant_id, event_type, sum(event_count) AS events, sum(bytes_ingested) FROM ${METERING}
+      WHERE hour > now() - INTERVAL 24 HOUR GROUP BY tenant_id, event_type ORDER BY events DESC`,
   },
   {
     title: 'usage --since 24h, one tenant',

@@ -54,10 +54,8 @@ export const configure: CommandModule['configure'] = (command, act) => {
     // What would be set for a mistyped name is nothing to be proposed.
     if (asOf || isUnknown) return context.print(report);
     const limits = await currentLimits(store, { tenantId, now: context.now });
-    return context.print({
-      ...report,
-      notes: [...(report.notes ?? []), ...monthLines({ tenantId, ...limits })],
-    });
+    report.notes = [...(report.notes ?? []), ...monthLines({ tenantId, ...limits })];
+    return context.print(report);
   });
 };
 
@@ -99,7 +97,10 @@ export function usageReport(found: Usage): Report {
     { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
   ];
   return {
-    data: usageJson(found),
+    // Made when it is printed: of thousands of rows it takes longer than the query.
+    get data() {
+      return usageJson(found);
+    },
     rows: rows.map((row) => usageCells(row, groupBy)),
     columns: [...group.columns, ...figures],
     tableColumns: [...group.tableColumns, ...figures],

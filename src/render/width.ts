@@ -7,6 +7,8 @@ let widthOf: ((text: string) => number) | undefined;
 
 /** How many columns of a terminal a text takes, colours apart. */
 export function textWidth(text: string): number {
+  // Without a control character there is nothing to strip.
+  if (NARROW.test(text)) return text.length;
   const bare = stripVTControlCharacters(text);
   if (NARROW.test(bare)) return bare.length;
   // Loaded when it is used: it takes 40 ms, for all the pictures there are, and most text has none.

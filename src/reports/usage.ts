@@ -63,13 +63,16 @@ const METERED: Record<Exclude<Grouping, 'service_id' | AttributeGrouping>, strin
 };
 
 const usageRow = z.object({ tenant: z.string(), key: z.string(), events: uint64, bytes: uint64 });
-const pageRow = usageRow.extend({
+const totals = z.object({
   total_events: uint64,
   total_bytes: uint64,
   groups: z.coerce.number(),
+  /** Whether it is of more than one tenant. */
   several: z.coerce.boolean(),
 });
-type PageRow = z.infer<typeof pageRow>;
+const pageRow = usageRow.extend(totals.shape);
+type FoundRow = z.infer<typeof usageRow>;
+type Totals = z.infer<typeof totals>;
 
 interface Wanted {
   tenantId: string | null;
@@ -95,7 +98,7 @@ export async function usage(store: Store, wanted: Wanted): Promise<Usage> {
 }
 
 async function usageIn(store: Store, source: Source, wanted: Wanted): Promise<Usage> {
-  const { tenantId, period, groupBy, limit, after, asOf } = wanted;
+  const { period, groupBy, limit, after, asOf } = wanted;
   const inTime = isTime(groupBy);
   const params: Params = {
     ...source.params,
@@ -120,29 +123,40 @@ async function usageIn(store: Store, source: Source, wanted: Wanted): Promise<Us
   const order = `ORDER BY ${inTime ? 'key, tenant' : 'events DESC, tenant, key'}`;
   // A few rows are all fetched and added up here: the windows of a page took a third of such a query's CPU time.
   const all = !after && (limit === undefined || groupBy === 'event_type');
-  const found = all
-    ? withTotals(await store.query(`${groups} ${order}`, usageRow, params))
-    : await store.query(
-        `SELECT * FROM
-        (
-          SELECT tenant, key, events, bytes,
-            sum(events) OVER () AS total_events, sum(bytes) OVER () AS total_bytes,
-            count() OVER () AS groups, min(tenant) OVER () != max(tenant) OVER () AS several
-          FROM (${groups})
-        )
-        ${after ? `WHERE ${later}` : ''}
-        ${order}
-        ${limit === undefined ? '' : 'LIMIT {rows:UInt64}'}`,
-        pageRow,
-        params,
-      );
+  if (all) {
+    const found = await store.query(`${groups} ${order}`, usageRow, params);
+    return breakdown(wanted, found, totalsOf(found));
+  }
+  const found = await store.query(
+    `SELECT * FROM
+    (
+      SELECT tenant, key, events, bytes,
+        sum(events) OVER () AS total_events, sum(bytes) OVER () AS total_bytes,
+        count() OVER () AS groups, min(tenant) OVER () != max(tenant) OVER () AS several
+      FROM (${groups})
+    )
+    ${after ? `WHERE ${later}` : ''}
+    ${order}
+    ${limit === undefined ? '' : 'LIMIT {rows:UInt64}'}`,
+    pageRow,
+    params,
+  );
   const [first] = found;
   // Rows that were behind a page when it was given are gone: the totals are still to be had from the first page.
   if (!first && after) {
     const whole = await usageIn(store, source, { ...wanted, limit: 1, after: undefined });
     return { ...whole, rows: [], omitted: whole.omitted + whole.rows.length, next: null };
   }
-  const several = tenantId === null && groupBy !== 'tenant_id' && first?.several === true;
+  return breakdown(wanted, found, first ?? totalsOf([]));
+}
+
+/** @param found its rows, in order, with the first of the next page where there is one */
+function breakdown(
+  { tenantId, period, groupBy, limit, asOf }: Wanted,
+  found: readonly FoundRow[],
+  totals: Totals,
+): Usage {
+  const several = tenantId === null && groupBy !== 'tenant_id' && totals.several;
   const rows = found.slice(0, limit);
   const last = rows.at(-1);
   return {
@@ -156,9 +170,9 @@ async function usageIn(store: Store, source: Source, wanted: Wanted): Promise<Us
       events,
       bytes,
     })),
-    totalEvents: first?.total_events ?? 0n,
-    totalBytes: first?.total_bytes ?? 0n,
-    omitted: (first?.groups ?? 0) - rows.length,
+    totalEvents: totals.total_events,
+    totalBytes: totals.total_bytes,
+    omitted: totals.groups - rows.length,
     next:
       last && found.length > rows.length ? { events: last.events, tenant: last.tenant, key: last.key } : null,
   };
@@ -180,14 +194,13 @@ function groupsOf(groupBy: Grouping, { from }: Source, conditions: Conditions): 
 }
 
 /** All rows, each with what a page's rows say of the whole. */
-function withTotals(rows: readonly z.infer<typeof usageRow>[]): PageRow[] {
-  const whole = {
+function totalsOf(rows: readonly FoundRow[]): Totals {
+  return {
     total_events: rows.reduce((sum, { events }) => sum + events, 0n),
     total_bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0n),
     groups: rows.length,
     several: new Set(rows.map(({ tenant }) => tenant)).size > 1,
   };
-  return rows.map((row) => ({ ...row, ...whole }));
 }
 
 /** The documented JSON shape. */
