@@ -1,16 +1,18 @@
 import { statfsSync } from 'node:fs';
 import { freemem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
+import { defineConfig, type TestProjectConfiguration, type UserWorkspaceConfig } from 'vitest/config';
 
 /** What must hold on a ClickHouse server just as it does on the embedded engine, run on both: by `npm test`, */
 const ON_SERVER = ['again', 'alerts', 'api', 'cli', 'clock', 'ingest', 'known', 'reports', 'serve', 'verify'];
-/** and by `npm run test:server`. */
+/** and by `npm run test:server`, */
 const MORE_ON_SERVER = [
   ...['as-of', 'attributes', 'backtest', 'billing', 'billing-explain', 'billing-order', 'capacity'],
   ...['closing', 'costs', 'dashboard.routes', 'dlq.commands', 'export', 'plans.commands', 'retention'],
   ...['telemetry', 'telemetry-http'],
 ];
+/** which also runs those that have servers of their own, and kill them or fill their disks. */
+const OWN_SERVERS = ['cluster-grants', 'server-crash', 'server.failures', 'server.processes'];
 
 /**
  * Where the tests have their data, unless TMPDIR says so: in memory, where the machine has plenty. A database waits
@@ -42,29 +44,31 @@ export default defineConfig({
     // A process keeps the program and the engine's library from file to file: 0.5 CPU-seconds each.
     isolate: false,
     setupFiles: ['test/helpers/clean-process.setup.ts'],
-    maxWorkers: 2,
+    // On two cores: a third of the time, a process waits for others that it has started.
+    maxWorkers: 3,
     projects: [
-      {
-        extends: true,
-        test: {
-          name: 'embedded',
-          include: ['test/**/*.test.ts'],
-          globalSetup: ['test/helpers/templates.setup.ts'],
-        },
-      },
-      onServer('server', ON_SERVER),
-      onServer('more on a server', MORE_ON_SERVER),
+      project('embedded', {
+        include: ['test/**/*.test.ts'],
+        exclude: filesOf(OWN_SERVERS),
+        globalSetup: ['test/helpers/templates.setup.ts'],
+      }),
+      project('own servers', {
+        include: filesOf(OWN_SERVERS),
+        globalSetup: ['test/helpers/templates.setup.ts'],
+      }),
+      project('server', { include: filesOf(ON_SERVER), globalSetup: ['test/helpers/server.setup.ts'] }),
+      project('more on a server', {
+        include: filesOf(MORE_ON_SERVER),
+        globalSetup: ['test/helpers/server.setup.ts'],
+      }),
     ],
   },
 });
 
-function onServer(name: string, suites: readonly string[]): TestProjectConfiguration {
-  return {
-    extends: true,
-    test: {
-      name,
-      include: suites.map((suite) => `test/${suite}.test.ts`),
-      globalSetup: ['test/helpers/server.setup.ts'],
-    },
-  };
+function project(name: string, test: UserWorkspaceConfig['test']): TestProjectConfiguration {
+  return { extends: true, test: { name, ...test } };
+}
+
+function filesOf(suites: readonly string[]): string[] {
+  return suites.map((suite) => `test/${suite}.test.ts`);
 }
