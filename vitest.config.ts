@@ -11,7 +11,7 @@ const MORE_ON_SERVER = [
   ...['closing', 'costs', 'dashboard.routes', 'dlq.commands', 'export', 'plans.commands', 'retention'],
   ...['telemetry', 'telemetry-http'],
 ];
-/** which also runs those that have servers of their own, and kill them or fill their disks. */
+/** which also runs some of those that have servers of their own. */
 const OWN_SERVERS = ['cluster-grants', 'server-crash', 'server.failures', 'server.processes'];
 
 /**

@@ -27,7 +27,7 @@ const OPTIONS = {
   assumeUtc: false,
   maxAgeSeconds: null,
   maxLine: 1_048_576,
-  batchBytes: 32_000_000,
+  batchBytes: 64_000_000,
   flushMs: 1000,
   dryRun: false,
   allowDuplicates: false,

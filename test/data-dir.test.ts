@@ -294,6 +294,36 @@ describe('the data directory', () => {
       expect(schema.stderr).toMatch(/; update infrasage\n$/);
     }));
 
+  test('of a schema that had a table where lines landed: it goes, and what is stored stays', () =>
+    withDataDir(async (box) => {
+      await box.run(['ingest', box.file('one.ndjson', lines(event()))]);
+      const names = () =>
+        withEngine(box.dataDir, (sql) =>
+          sql(
+            `SELECT name FROM system.tables WHERE database = 'infrasage' AND match(name, 'landing|parse_view')`,
+          ),
+        );
+      await withEngine(box.dataDir, (sql) => {
+        sql('CREATE TABLE infrasage.infrasage_landing (line String) ENGINE = Null');
+        sql(`CREATE MATERIALIZED VIEW infrasage.infrasage_parse_view TO infrasage.infrasage_dlq AS
+          SELECT line AS raw FROM infrasage.infrasage_landing`);
+        sql(
+          `ALTER TABLE infrasage.infrasage_migrations DELETE WHERE version = 14 SETTINGS mutations_sync = 2`,
+        );
+      });
+      expect(await names()).toEqual([{ name: 'infrasage_landing' }, { name: 'infrasage_parse_view' }]);
+      const path = join(box.dataDir, 'infrasage.json');
+      const written = JSON.parse(readFileSync(path, 'utf8'));
+      writeFileSync(path, JSON.stringify({ ...written, schema: { infrasage: 'before' } }));
+      await box.run([
+        'ingest',
+        box.file('two.ndjson', lines(event({ service_id: 'b' }), event({ service_id: 'c' }))),
+      ]);
+      expect(await names()).toEqual([]);
+      expect(await box.json(['usage', '--since', '2024-01-01'])).toMatchObject({ total_events: 3 });
+      expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(written);
+    }));
+
   test('flags over environment over defaults, before and after the command', () =>
     withDataDir(async (box) => {
       const named = join(box.folder, 'named');

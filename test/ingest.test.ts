@@ -777,6 +777,19 @@ describe('lines over the limit', () => {
     }));
 });
 
+test('a batch of many lines is judged in pieces and stored as one part, its dead letters with their numbers', () =>
+  withStore(async (box) => {
+    const bad = [1, 32_767, 32_768, 32_769, 65_536, 65_537, 70_000];
+    const good = service('a');
+    const input = Array.from({ length: 70_000 }, (_, i) => (bad.includes(i + 1) ? `bad ${i + 1}` : good));
+    const { summary, letters } = await ingestOnce(box, [], { stdin: `${input.join('\n')}\n` });
+    expect(summary).toMatchObject({ lines: 70_000, accepted: 69_993, errors: { invalid_json: 7 } });
+    expect(rejections(letters)).toEqual(bad.map((line) => rejection(line, 'invalid_json', `bad ${line}`)));
+    expect(await box.sql('SELECT uniqExact(_part) AS parts FROM {{db}}.infrasage_raw_firehose')).toEqual([
+      { parts: 1 },
+    ]);
+  }));
+
 describe('options', () => {
   const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString();
   const codes = (found: Stored) => found.letters.map(({ line, error }) => [line, error]);

@@ -1,7 +1,7 @@
 // node plain-insert.js DIRECTORY FILE [tuned|lenient]: the engine's own INSERT … SELECT FROM file(…, JSONEachRow), in
 // a process of its own. It neither validates nor meters, keeps no dead letters and does not sync to disk. By default
-// it parses a million rows, then sorts and writes them as one block on one core; tuned, in blocks of the size that
-// ingest writes (32 MB), one on each core at a time. Lenient, it passes over the lines that it cannot read.
+// it parses a million rows, then sorts and writes them as one block on one core; tuned, in blocks of a tenth of that,
+// one on each core at a time. Lenient, it passes over the lines that it cannot read.
 
 import { cpus } from 'node:os';
 import { performance } from 'node:perf_hooks';

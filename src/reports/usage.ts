@@ -193,7 +193,7 @@ function groupsOf(groupBy: Grouping, { from }: Source, conditions: Conditions): 
     GROUP BY tenant, key`;
 }
 
-/** All rows, each with what a page's rows say of the whole. */
+/** What a page's rows say of the whole, of all rows. */
 function totalsOf(rows: readonly FoundRow[]): Totals {
   return {
     total_events: rows.reduce((sum, { events }) => sum + events, 0n),

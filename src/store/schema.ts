@@ -26,9 +26,12 @@ export interface View {
 /** What this program writes; a directory with a higher number is refused. */
 export const LAYOUT_VERSION = 1;
 
+/** Read once: a process that stays goes on with its own rules where another version is installed meanwhile. */
+const PARSE = withoutComments(read('parse.sql'));
+
 /** The SELECT that judges the lines of a batch, with the columns of infrasage_parsed. */
 export function parseSql(lines: string): string {
-  return withoutComments(read('parse.sql')).replace('{{lines}}', () => `(${lines})`);
+  return PARSE.replace('{{lines}}', () => `(${lines})`);
 }
 
 export function migrations(): Migration[] {
@@ -69,7 +72,8 @@ export function views(): View[] {
 
 /** Changes with any of the schema's files. */
 export function fingerprint(): string {
-  return checksum([...migrations(), ...views()].map((file) => `${file.name} ${file.checksum}`).join('\n'));
+  const files = [...migrations(), ...views(), { name: 'parse.sql', checksum: checksum(PARSE) }];
+  return checksum(files.map((file) => `${file.name} ${file.checksum}`).join('\n'));
 }
 
 function read(name: string): string {

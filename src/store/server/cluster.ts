@@ -47,6 +47,7 @@ export function placed(sql: string, database: string, on: Cluster): Placed[] {
     return [onCluster(local, head, on)];
   }
   if (table.endsWith('_view')) return [onCluster(sql, head, on)];
+  if (verb?.startsWith('DROP ')) throw new Error(`how ${table} goes from a cluster is not known`);
   const stored = onCluster(sql.replace(head, `${head}_local`), `${head}_local`, on);
   if (verb === 'ALTER TABLE' && !sql.includes(' ADD COLUMN ')) return [stored];
   return [{ ...stored, sql: replicated(stored.sql, on) }, distributed(table, database, on)];
