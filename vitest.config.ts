@@ -44,7 +44,7 @@ export default defineConfig({
     // A process keeps the program and the engine's library from file to file: 0.5 CPU-seconds each.
     isolate: false,
     setupFiles: ['test/helpers/clean-process.setup.ts'],
-    // On two cores: a third of the time, a process waits for others that it has started.
+    // With two, 1.7 of two cores were at work, as tests wait for processes that they start; all files took 901 s, not 801.
     maxWorkers: 3,
     projects: [
       project('embedded', {

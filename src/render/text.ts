@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from 'node:util';
 /** Bidirectional controls: they make a terminal show text in another order than it is. */
 const BIDI = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 const CONTROL = /[\p{Cc}\u2028\u2029]/gu;
-/** Most text is nothing but these, and is told from other text in a tenth of the time that cleaning takes. */
+/** Most text is nothing but these: to see that takes a quarter of the time that cleaning it does. */
 const PLAIN = /^[\x20-\x7e]*$/;
 
 /** Text that comes from outside, safe to print on a terminal: no escape sequences, control or bidi characters. */

@@ -20,7 +20,7 @@ const appliedRow = z.object({ version: z.number(), name: z.string(), checksum: z
 type Applied = z.infer<typeof appliedRow>;
 
 /** A file of the schema as it is recorded; version 0 for a view. */
-type File = Pick<Migration, 'version' | 'name' | 'checksum'>;
+type SchemaFile = Pick<Migration, 'version' | 'name' | 'checksum'>;
 
 /**
  * Brings a database of the embedded engine to this program's schema; does
@@ -54,8 +54,8 @@ export async function bringUpToDate(store: Store, { anew = false } = {}): Promis
   // Of a new database at once: one by one it took a fifth of the time of making it. Of one that others may be using,
   // each as soon as it is done: whoever does not know it must see that it is there.
   const isNew = applied.length === 0;
-  const made: File[] = [];
-  const done = async (file: File) => {
+  const made: SchemaFile[] = [];
+  const done = async (file: SchemaFile) => {
     if (isNew) made.push(file);
     else await record(store, [file]);
   };
@@ -132,7 +132,7 @@ async function tablesOf(store: Store): Promise<string[]> {
   return tables.map(({ name }) => name);
 }
 
-async function record(store: Store, files: readonly File[]): Promise<void> {
+async function record(store: Store, files: readonly SchemaFile[]): Promise<void> {
   const rows = files.map(({ version, name, checksum }) => ({
     version,
     name,
