@@ -58,9 +58,9 @@ describe('merges of the raw events', () => {
 
   test('go on while a command ingests once there are very many parts', async () => {
     await open({ shares: false });
-    const merges = await HeldMerges.of(store);
+    const merges = await HeldMerges.of(store, { many: 30 });
     await merges.beforeBatch();
-    await insertParts(299);
+    await insertParts(29);
     // Looked at again after so many batches.
     for (let i = 0; i < 25; i++) await merges.beforeBatch();
     await expect(merge()).rejects.toThrow(HELD);

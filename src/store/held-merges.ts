@@ -4,8 +4,11 @@ import { type Store, uint64 } from './store.ts';
 
 /** Parts of a month from which on they are merged although a command ingests, where they are there before it does. */
 const MANY_FOUND = 100;
-/** Parts of all months from which on they are merged while it does. */
-const MANY = 300;
+/**
+ * Parts of all months from which on they are merged while it does: from 1,000 of a month on the engine slows inserts
+ * down. Merges beside an ingest take their memory on top of its own.
+ */
+const MANY = 800;
 /** Batches from one look at how many there are to the next. */
 const LOOK_EVERY = 25;
 /** A merge that is done within so long is waited for at the end, seconds. */
@@ -30,14 +33,17 @@ export class HeldMerges {
   readonly #store: MergedStore;
   #held = true;
   #batches = 0;
+  readonly #many: number;
 
-  private constructor(store: MergedStore) {
+  private constructor(store: MergedStore, many: number) {
     this.#store = store;
+    this.#many = many;
   }
 
-  static async of(store: MergedStore): Promise<HeldMerges> {
+  /** @param options.many parts from which on they are not held any more */
+  static async of(store: MergedStore, { many = MANY } = {}): Promise<HeldMerges> {
     await store.command(`SYSTEM STOP MERGES {{db}}.${TABLE}`);
-    return new HeldMerges(store);
+    return new HeldMerges(store, many);
   }
 
   /** To be told of each batch before it is written. */
@@ -58,7 +64,8 @@ export class HeldMerges {
       { database: this.#store.database },
     );
     if (!parts) return;
-    if (parts.has_term || parts.total >= MANY || (isFirst && parts.most >= MANY_FOUND)) await this.release();
+    if (parts.has_term || parts.total >= this.#many || (isFirst && parts.most >= MANY_FOUND))
+      await this.release();
   }
 
   /** Lets them run: no row is changed while they wait. */
