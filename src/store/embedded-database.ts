@@ -23,7 +23,7 @@ import {
   type TextRow,
   verdictCount,
 } from './store.ts';
-import { rowsOf } from './text-rows.ts';
+import { parseRows, rowsOf } from './text-rows.ts';
 
 /** Free bytes below which no stored rows are changed. */
 const MUTATION_ROOM = 8 * 1024 * 1024;
@@ -130,34 +130,26 @@ export class DatabaseStore implements EmbeddedStore {
 
   async query<T>(sql: string, row: z.ZodType<T>, params: Params = {}): Promise<T[]> {
     const session = await this.#sessions.main();
-    const result = await this.#sessions.run(() =>
-      session.query({
-        query: `${this.#named(sql)}\nSETTINGS output_format_json_quote_64bit_integers = 1`,
-        format: 'JSONEachRow',
-        query_params: params,
-      }),
-    );
-    return z.array(row).parse(await result.json());
+    const statement = `${this.#named(sql)}\nSETTINGS output_format_json_quote_64bit_integers = 1`;
+    const answer = await this.#sessions.run(() => session.run(statement, { format: 'JSONEachRow', params }));
+    return z.array(row).parse(parseRows(answer));
   }
 
   async ask(question: Question): Promise<string> {
     // A session of its own: what is set here holds until it is closed, and cannot be taken back in it.
     const session = await this.#sessions.aside();
     const run = (sql: string, params: Question['params']) =>
-      this.#sessions.run(async () => {
-        const result = await session.query({ query: sql, format: ANSWER_FORMAT, query_params: params });
-        return result.text();
-      });
+      this.#sessions.run(() => session.run(sql, { format: ANSWER_FORMAT, params }));
     try {
-      await session.command({ query: `USE \`${this.database}\`` });
+      await session.run(`USE \`${this.database}\``);
       const limits: [string, string][] = [['max_execution_time', String(LONGEST_QUESTION_S)]];
       const settings = [...limits, ...questionSettings(question.maxRows)];
-      await session.command({ query: `SET ${settings.map((pair) => pair.join(' = ')).join(', ')}` });
+      await session.run(`SET ${settings.map((pair) => pair.join(' = ')).join(', ')}`);
       return await answer(run, question);
     } catch (error) {
       throw questionFailure(storeFailure(error));
     } finally {
-      await session.close();
+      session.close();
     }
   }
 
@@ -180,17 +172,17 @@ export class DatabaseStore implements EmbeddedStore {
       const query = `INSERT INTO FUNCTION file('/dev/fd/${file.fd}', '${ENGINE_FORMATS[extract.format]}')
         ${this.#named(withValues(extract.sql, extract.params))}
         SETTINGS ${settings.map(([name, value]) => `${name} = '${value}'`).join(', ')}`;
-      await this.#sessions.run(() => session.command({ query }));
+      await this.#sessions.run(() => session.run(query));
       await assertRoom(file);
     } finally {
       clearInterval(told);
-      await session.close();
+      session.close();
     }
   }
 
   async command(sql: string, params: Params = {}): Promise<void> {
     const session = await this.#sessions.main();
-    await this.#sessions.run(() => session.command({ query: this.#named(sql), query_params: params }));
+    await this.#sessions.run(() => session.run(this.#named(sql), { params }));
   }
 
   async mutate(sql: string, params: Params = {}): Promise<void> {
@@ -220,12 +212,12 @@ export class DatabaseStore implements EmbeddedStore {
   async writeBatch(batch: SpooledBatch): Promise<void> {
     await this.#merges?.beforeBatch();
     const insert = batchInsert(batch, linesOf(batch.path));
-    const client = await this.#sessions.writers.take();
+    const session = await this.#sessions.writers.take();
     try {
       const query = this.#named(`${insert} SETTINGS ${ONE_BLOCK}`);
-      await this.#sessions.run(() => client.command({ query }));
+      await this.#sessions.run(() => session.run(query));
     } finally {
-      this.#sessions.writers.give(client);
+      this.#sessions.writers.give(session);
     }
   }
 

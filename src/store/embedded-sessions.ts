@@ -1,5 +1,4 @@
-import type { ClickHouseClient } from '@clickhouse/client';
-import { connect, type Engine } from './engine.ts';
+import { type Engine, type EngineSession, openOn } from './engine.ts';
 import { storeFailure } from './failure.ts';
 import { NamedLocks } from './named-locks.ts';
 import { Pool } from './pool.ts';
@@ -19,20 +18,20 @@ export class Sessions<Database> {
   readonly writers = new Pool(WRITERS, () => this.#opened());
   readonly locks = new NamedLocks();
   readonly databases = new Map<string, Promise<Database>>();
-  readonly #open: () => Promise<ClickHouseClient>;
+  readonly #open: () => Promise<EngineSession>;
   readonly #release: () => void;
-  readonly #clients: ClickHouseClient[] = [];
-  #main: Promise<ClickHouseClient> | undefined;
+  readonly #sessions: EngineSession[] = [];
+  #main: Promise<EngineSession> | undefined;
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor(dataDir: string, open: () => Promise<ClickHouseClient>, release: () => void) {
+  constructor(dataDir: string, open: () => Promise<EngineSession>, release: () => void) {
     this.dataDir = dataDir;
     this.#open = open;
     this.#release = release;
   }
 
   /** The session of everything but batches. */
-  main(): Promise<ClickHouseClient> {
+  main(): Promise<EngineSession> {
     this.#main ??= this.#opened();
     return this.#main;
   }
@@ -52,33 +51,31 @@ export class Sessions<Database> {
   async close(): Promise<void> {
     // Closing with work in flight can abort the process.
     await Promise.allSettled(this.#underWay);
-    for (const client of this.#clients) await client.close();
+    for (const session of this.#sessions) session.close();
     this.#release();
   }
 
   /** Another session, to be closed by who asks. */
-  aside(): Promise<ClickHouseClient> {
+  aside(): Promise<EngineSession> {
     return this.#open();
   }
 
-  async #opened(): Promise<ClickHouseClient> {
-    const client = await this.#open();
-    this.#clients.push(client);
-    return client;
+  async #opened(): Promise<EngineSession> {
+    const session = await this.#open();
+    this.#sessions.push(session);
+    return session;
   }
 }
 
 /** A session of the engine on a data directory, ready for statements; to be closed by who asks. */
-export async function openSession(engine: Engine, dataDir: string): Promise<ClickHouseClient> {
-  const client = connect(engine, dataDir);
+export async function openSession(engine: Engine, dataDir: string): Promise<EngineSession> {
+  const session = openOn(engine, dataDir);
   try {
     // Every batch is counted by a condition of its own: the cache of conditions would only grow with them.
-    await client.command({
-      query: `SET max_query_size = ${MAX_STATEMENT}, use_query_condition_cache = 0`,
-    });
+    await session.run(`SET max_query_size = ${MAX_STATEMENT}, use_query_condition_cache = 0`);
   } catch (error) {
-    await client.close();
+    session.close();
     throw error;
   }
-  return client;
+  return session;
 }

@@ -1,13 +1,13 @@
 import { rmSync } from 'node:fs';
-import type { ClickHouseClient } from '@clickhouse/client';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
 import { assertReadable } from './data-dir.ts';
 import { DatabaseStore, type EmbeddedStore, openDatabase, prepareDatabase } from './embedded-database.ts';
 import { openSession, Sessions } from './embedded-sessions.ts';
-import { loadEngine } from './engine.ts';
+import { type EngineSession, loadEngine } from './engine.ts';
 import { storeFailure } from './failure.ts';
 import { takeLock } from './lock.ts';
+import { parseRows } from './text-rows.ts';
 
 /**
  * Opens the engine inside this process on a data directory, which is made
@@ -52,9 +52,9 @@ export async function openEmbedded({
   }
 }
 
-async function versionOf(client: ClickHouseClient): Promise<string> {
-  const result = await client.query({ query: 'SELECT version() AS version', format: 'JSONEachRow' });
-  const [row] = z.tuple([z.object({ version: z.string() })]).parse(await result.json());
+async function versionOf(session: EngineSession): Promise<string> {
+  const answer = await session.run('SELECT version() AS version', { format: 'JSONEachRow' });
+  const [row] = z.tuple([z.object({ version: z.string() })]).parse(parseRows(answer));
   return row.version;
 }
 

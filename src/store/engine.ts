@@ -1,18 +1,47 @@
 import { createRequire } from 'node:module';
-import { type ClickHouseClient, createClient } from '@clickhouse/client';
+import type { Session } from 'chdb';
 import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
 import type { IdleEngine } from './data-dir.ts';
+import type { Params } from './store.ts';
 import { removeUnwrittenMutations } from './unwritten.ts';
 
 const require = createRequire(import.meta.url);
 
-type DriverConnection = Required<NonNullable<Parameters<typeof createClient>[0]>>['connection'];
+/**
+ * The engine's allocator gives pages back after a second, not ten: of four million events, ingested in batches of
+ * 64 MB, 766 MB at the peak instead of 822, and 3 % more time.
+ */
+const ALLOCATOR = 'dirty_decay_ms:1000,muzzy_decay_ms:0';
 
 /** The engine that runs inside this process, loaded and not yet started. */
 export interface Engine extends IdleEngine {
-  /** Starts it on a data directory, where it does not run yet. */
-  connect(path: string): DriverConnection;
+  /** A session on a data directory, on which the engine is started where it does not run yet. */
+  open(path: string): EngineSession;
+}
+
+/** Runs one statement at a time; several sessions run theirs side by side. */
+export interface EngineSession {
+  /**
+   * Runs a statement.
+   * @param options.format the form of its rows, where it gives any
+   * @returns its rows
+   * @throws EngineError
+   */
+  run(sql: string, options?: { format?: string; params?: Params }): Promise<string>;
+  /** To be called when nothing runs on it. */
+  close(): void;
+}
+
+/** What the engine said, in its own words. */
+export class EngineError extends Error {
+  /** The engine's number for it. */
+  readonly code: string;
+
+  constructor(code: string, words: string, cause: unknown) {
+    super(words, { cause });
+    this.code = code;
+  }
 }
 
 /**
@@ -20,16 +49,16 @@ export interface Engine extends IdleEngine {
  * @throws InfrasageError (exit 3) where it is not there, or does not run on this machine
  */
 export async function loadEngine(): Promise<Engine> {
+  // Read when the engine is loaded; what the operator has set stands.
+  process.env.JE_MALLOC_CONF ??= ALLOCATOR;
   try {
-    const { version } = await import('chdb');
-    const { createChdbConnection } = await import('chdb/connection');
+    const chdb = await import('chdb');
     const { version: release } = z.object({ version: z.string() }).parse(require('chdb/package.json'));
     return {
       package: `chdb ${release}`,
       // The binding hands the version over with quotes around it.
-      version: () => String(version().libchdb).replaceAll('"', ''),
-      // The binding carries its own copy of the driver's types, equal but for a private field.
-      connect: (path) => createChdbConnection({ path }) as unknown as DriverConnection,
+      version: () => String(chdb.version().libchdb).replaceAll('"', ''),
+      open: (path) => sessionOf(new chdb.Session(path)),
     };
   } catch (error) {
     throw new InfrasageError('the embedded engine (the package chdb) cannot be loaded on this machine', {
@@ -40,12 +69,42 @@ export async function loadEngine(): Promise<Engine> {
 }
 
 /**
+ * The package's own interface, not the driver of servers on top of it: that takes 35 ms to load, a tenth of a report.
+ */
+function sessionOf(session: Session): EngineSession {
+  return {
+    async run(sql, { format, params = {} } = {}) {
+      const statement = format === undefined ? sql : `${sql}\nFORMAT ${format}`;
+      try {
+        // Without values of its own, a statement is not kept waiting for others that have some.
+        const bound = Object.keys(params).length > 0;
+        const result = await (bound
+          ? session.queryBindAsync(statement, params)
+          : session.queryAsync(statement));
+        return result.text();
+      } catch (error) {
+        throw engineError(error);
+      }
+    },
+    close: () => session.close(),
+  };
+}
+
+/** `Code: 47. DB::Exception: Unknown identifier. (UNKNOWN_IDENTIFIER)` */
+const SAID = /^Code: (?<code>\d+)\..*?Exception: (?<words>.*?)(?: ?\([A-Z][A-Z0-9_]{2,}\)\s*)?$/s;
+
+function engineError(error: unknown): unknown {
+  const { code, words } = SAID.exec(error instanceof Error ? error.message : '')?.groups ?? {};
+  return code === undefined || words === undefined ? error : new EngineError(code, words, error);
+}
+
+/**
  * A session of the engine on a data directory; what a full disk has left half written there is removed first.
  * @throws InfrasageError (exit 3) where another program has the directory open; the engine's own error otherwise
  */
-export function connect(engine: Engine, dataDir: string): ClickHouseClient {
+export function openOn(engine: Engine, dataDir: string): EngineSession {
   try {
-    return createClient({ connection: engine.connect(dataDir) });
+    return engine.open(dataDir);
   } catch (error) {
     const outcome = removeUnwrittenMutations(dataDir);
     if (outcome === 'taken') {
@@ -55,6 +114,6 @@ export function connect(engine: Engine, dataDir: string): ClickHouseClient {
       });
     }
     if (outcome !== 'removed') throw error;
-    return createClient({ connection: engine.connect(dataDir) });
+    return engine.open(dataDir);
   }
 }

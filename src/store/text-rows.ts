@@ -10,3 +10,11 @@ export function rowsOf(rows: readonly TextRow[], columns: readonly string[], str
   }
   return `values('${structure}', ${texts.map((row) => `(${row.map(quoted).join(', ')})`).join(', ')})`;
 }
+
+/** The rows of an answer, a JSON object a line. */
+export function parseRows(answer: string): unknown[] {
+  return answer
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as unknown);
+}

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { InfrasageError } from '../../errors.ts';
+import { parseRows } from '../text-rows.ts';
 import type { Cluster } from './cluster.ts';
 import type { Connection } from './connection.ts';
-import { parseRows } from './row-locks.ts';
 
 /** What a user must be allowed: privileges, and on what. */
 interface Grant {

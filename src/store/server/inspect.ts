@@ -2,12 +2,12 @@ import { z } from 'zod';
 import type { ServerAddress } from '../../config.ts';
 import { isUpToDate } from '../migrate.ts';
 import { NO_RETRIES, type Params, type Reader } from '../store.ts';
+import { parseRows } from '../text-rows.ts';
 import { Connection } from './connection.ts';
 import { CODE, codeOf } from './failure.ts';
 import { missingGrants } from './grants.ts';
 import { clusterOf } from './nodes.ts';
 import { engineOf } from './prepare.ts';
-import { parseRows } from './row-locks.ts';
 
 /** What a server, or a node of a cluster, says of itself. */
 export interface NodeState {

@@ -2,10 +2,10 @@ import { z } from 'zod';
 import { InfrasageError, usageError } from '../../errors.ts';
 import { quoted } from '../literal.ts';
 import type { Params } from '../store.ts';
+import { parseRows } from '../text-rows.ts';
 import { type Cluster, cluster, placed } from './cluster.ts';
 import type { Connection } from './connection.ts';
 import { assertGranted } from './grants.ts';
-import { parseRows } from './row-locks.ts';
 
 /** A cluster as it is asked for: nodes are HTTP addresses, none where the servers pass on what is done ON CLUSTER. */
 export type ClusterWish = Pick<Cluster, 'name' | 'nodes'>;

@@ -5,10 +5,10 @@ import { noDatabase } from '../failure.ts';
 import { bringUpToDate, isUpToDate } from '../migrate.ts';
 import { lockTables } from '../schema.ts';
 import type { Store } from '../store.ts';
+import { parseRows } from '../text-rows.ts';
 import type { Connection } from './connection.ts';
 import { CODE, codeOf } from './failure.ts';
 import type { Nodes } from './nodes.ts';
-import { parseRows } from './row-locks.ts';
 
 /** Some functions and settings that the schema uses came with this version. */
 const OLDEST = { year: 25, release: 4 };

@@ -4,6 +4,7 @@ import { quoted } from '../literal.ts';
 import type { LockMode, NamedLock } from '../named-locks.ts';
 import { isAlive } from '../process.ts';
 import { uint64 } from '../store.ts';
+import { parseRows } from '../text-rows.ts';
 import type { Connection } from './connection.ts';
 import { machine } from './machine.ts';
 import { fence, type Session, sessionOwner } from './session.ts';
@@ -178,12 +179,4 @@ function isGone(owner: string): boolean {
   if (owner === '') return false;
   const { machine: where, ...process } = sessionOwner.parse(JSON.parse(owner));
   return where !== '' && where === machine() && !isAlive(process);
-}
-
-/** The rows of an answer, a JSON object a line. */
-export function parseRows(answer: string): unknown[] {
-  return answer
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as unknown);
 }

@@ -21,13 +21,14 @@ import {
   type VerdictCount,
   verdictCount,
 } from '../store.ts';
+import { parseRows } from '../text-rows.ts';
 import type { Connection } from './connection.ts';
 import { mayPass, Refused, serverFailure } from './failure.ts';
 import { assertGranted } from './grants.ts';
 import { ProcessLocks } from './locks.ts';
 import type { Nodes } from './nodes.ts';
 import { persist } from './retry.ts';
-import { parseRows, RowLocks } from './row-locks.ts';
+import { RowLocks } from './row-locks.ts';
 import { fence, fencedFailure, isFenced, Session } from './session.ts';
 
 /** Batches under way at once: while one is sent, another is parsed and a third is counted. */
