@@ -5,7 +5,7 @@ import type { Chart, Column, Report } from '../render/report.ts';
 import { formatBytes, plural } from '../render/text.ts';
 import { GROUPINGS, isAttribute, isTime, parseGrouping } from '../reports/grouping.ts';
 import { usageSeries } from '../reports/series.ts';
-import { type Usage, usage, usageCells, usageJson } from '../reports/usage.ts';
+import { type Usage, usage, usageJson } from '../reports/usage.ts';
 import type { Store } from '../store/store.ts';
 import { asOfOption, asOfWords } from './as-of.ts';
 import {
@@ -96,9 +96,10 @@ export function usageReport(found: Usage): Report {
     { key: 'events', title: 'Events', kind: 'count' },
     { key: 'bytes', title: 'Stored bytes', kind: 'bytes' },
   ];
+  const data = usageJson(found);
   return {
-    data: usageJson(found),
-    rows: rows.map((row) => usageCells(row, groupBy)),
+    data,
+    rows: data.breakdown,
     columns: [...group.columns, ...figures],
     tableColumns: [...group.tableColumns, ...figures],
     title: `Usage of ${tenantId ?? 'all tenants'}${hours(period)}${asOfWords(asOf)}`,

@@ -93,6 +93,7 @@ function tableLines(
 function lineByLine(rows: readonly string[][], inLines: (text: string, i: number) => string[]): string[][] {
   return rows.flatMap((row) => {
     const parts = row.map(inLines);
+    if (parts.every((part) => part.length === 1)) return [parts.map(([part = '']) => part)];
     const height = Math.max(...parts.map((part) => part.length));
     return Array.from({ length: height }, (_, line) => parts.map((part) => part[line] ?? ''));
   });

@@ -158,18 +158,20 @@ function breakdown(
 ): Usage {
   const several = tenantId === null && groupBy !== 'tenant_id' && totals.several;
   const rows = found.slice(0, limit);
+  const rowOf = ({ tenant, key, events, bytes }: FoundRow): UsageRow => {
+    const row: UsageRow = isAttribute(groupBy)
+      ? { ...decodeKey(key), events, bytes }
+      : { key, events, bytes };
+    if (several) row.tenant_id = tenant;
+    return row;
+  };
   const last = rows.at(-1);
   return {
     tenantId,
     period,
     groupBy,
     asOf: asOf ?? null,
-    rows: rows.map(({ tenant, key, events, bytes }) => ({
-      ...(several ? { tenant_id: tenant } : {}),
-      ...(isAttribute(groupBy) ? decodeKey(key) : { key }),
-      events,
-      bytes,
-    })),
+    rows: rows.map(rowOf),
     totalEvents: totals.total_events,
     totalBytes: totals.total_bytes,
     omitted: totals.groups - rows.length,
@@ -218,11 +220,11 @@ export function usageJson({ tenantId, period, groupBy, asOf, rows, totalEvents, 
 
 /** A row under the names it is printed with. */
 export function usageCells({ tenant_id, key, kind, events, bytes }: UsageRow, groupBy: Grouping) {
-  return {
-    ...(tenant_id === undefined ? {} : { tenant_id }),
-    [groupBy]: key,
-    ...(kind && { kind }),
-    events,
-    bytes,
-  };
+  const cells: Record<string, string | bigint | null> = {};
+  if (tenant_id !== undefined) cells.tenant_id = tenant_id;
+  cells[groupBy] = key;
+  if (kind) cells.kind = kind;
+  cells.events = events;
+  cells.bytes = bytes;
+  return cells;
 }

@@ -202,7 +202,7 @@ export interface Store {
 export type Reader = Pick<Store, 'database' | 'query'>;
 
 /** A UInt64 or Int64 column. */
-export const uint64 = z.union([z.string().regex(/^-?\d+$/), z.number().int()]).transform((v) => BigInt(v));
+export const uint64 = z.coerce.bigint();
 /** A DateTime or DateTime64 column in UTC. */
 export const utcTime = z.string().transform((s) => new Date(`${s.replace(' ', 'T')}Z`));
 
