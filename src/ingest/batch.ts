@@ -53,6 +53,11 @@ export type ClaimPlace = (previousKey: string, head: string, lookedUp: boolean) 
 export const BOM = [0xef, 0xbb, 0xbf];
 /** Bytes of the first line that make a batch's head. */
 const HEAD_BYTES = 1024;
+/**
+ * What the first batches of a source are of batchBytes, the first one first: so that there is soon something to write,
+ * and something for another writer. 62 MB took 0.85 of the time then; a million lines on a server about 0.92.
+ */
+const FIRST = [0.375, 0.625];
 /** Bytes by which the end of a batch is told from others. */
 const ENDING_BYTES = 1024;
 
@@ -78,7 +83,8 @@ export async function* cutBatches(
   try {
     if (from.line === 1) await input.skip(BOM);
     if (from.unfinished) await input.skipLineEnding();
-    yield* chained(input, root, { maxLine, line: from.line }, { lookup, claim });
+    const first = FIRST.map((share) => Math.round(share * batchBytes));
+    yield* chained(input, root, { maxLine, line: from.line, first }, { lookup, claim });
   } finally {
     await input.close();
   }
@@ -87,7 +93,7 @@ export async function* cutBatches(
 async function* chained(
   input: Input,
   root: string,
-  { maxLine, line }: { maxLine: number; line: number },
+  { maxLine, line, first }: { maxLine: number; line: number; first: number[] },
   { lookup, claim }: { lookup: Lookup; claim: ClaimPlace },
 ): AsyncGenerator<Batch> {
   let previousKey = root;
@@ -103,7 +109,8 @@ async function* chained(
       if (mayBeKnown) found = await recognise(input, previousKey, lookup(previousKey, head));
       claimed = found.known?.committed === true || (await claim(previousKey, head, mayBeKnown));
     }
-    const cut = await nextBatch(input, { previousKey, firstLine, maxLine }, found);
+    const enough = first.shift();
+    const cut = await nextBatch(input, { previousKey, firstLine, maxLine, enough }, found);
     const batch = { ...cut, head, end: input.position, ending: input.ending(ENDING_BYTES) };
     mayBeKnown = batch.known !== undefined;
     firstLine += batch.sourceLines;
@@ -116,10 +123,15 @@ async function* chained(
 
 async function nextBatch(
   input: Input,
-  { previousKey, firstLine, maxLine }: { previousKey: string; firstLine: number; maxLine: number },
+  {
+    previousKey,
+    firstLine,
+    maxLine,
+    enough,
+  }: { previousKey: string; firstLine: number; maxLine: number; enough: number | undefined },
   { known, candidates }: Found,
 ): Promise<Omit<Batch, 'head' | 'end' | 'ending'>> {
-  const offered = known ? input.take(known.bytes) : await input.lines();
+  const offered = known ? input.take(known.bytes) : await input.lines(enough);
   const whole = known !== undefined || offered[offered.length - 1] === LF || input.ended;
   const scanned = whole ? scanOf(offered, { firstLine, maxLine }, known) : undefined;
   const bytes = scanned ? input.take(scanned.bytes) : offered;

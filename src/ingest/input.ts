@@ -100,14 +100,16 @@ export class Input {
    * The whole lines from where startOfLine() has begun: as many as fit, or as
    * came within the time. The last line of the source where it has no ending;
    * the full buffer where a line does not fit in it.
+   * @param enough bytes of which no more are given, where a line ends among them
    */
-  async lines(): Promise<Uint8Array> {
+  async lines(enough = this.#size): Promise<Uint8Array> {
     this.#makeRoom(this.#size);
     const deadline = this.#deadline;
+    const most = () => (this.#lastEnding(enough) >= 0 ? enough : this.#size);
     // When the time is up: hand over the whole lines, and wait on where there is none.
-    const due = () => deadline.passed && this.#lastEnding() >= 0;
-    while (this.#filled < this.#size && !due() && (await this.#fill(deadline))) {}
-    const lastEnding = this.#lastEnding();
+    const due = () => deadline.passed && this.#lastEnding(most()) >= 0;
+    while (this.#filled < most() && !due() && (await this.#fill(deadline))) {}
+    const lastEnding = this.#lastEnding(most());
     // Nothing but a line that was not read to its end.
     if (this.#failure && !this.#offered(this.#filled).includes(LF)) throw this.#failure.error;
     return this.take(lastEnding < 0 ? Math.min(this.#filled, this.#size) : lastEnding + 1);
@@ -222,9 +224,9 @@ export class Input {
     this.#start = 0;
   }
 
-  /** Place of the last line ending among what lines() may give, from where that starts. */
-  #lastEnding(): number {
-    return this.#offered(Math.min(this.#filled, this.#size)).lastIndexOf(LF);
+  /** Place of the last line ending among so many bytes of what lines() may give, from where that starts. */
+  #lastEnding(most: number): number {
+    return this.#offered(Math.min(this.#filled, most)).lastIndexOf(LF);
   }
 
   /** Takes more of the source into the buffer. False at its end; true also where only the time ran out. */
