@@ -31,11 +31,19 @@ function isRoomy(folder: string): boolean {
   }
 }
 
-/** The engine as the tests' own processes have it: see the file. */
+/** The engine as the program has it in the tests' own processes: see the file. */
 const KEPT_ENGINE = fileURLToPath(new URL('test/helpers/kept-engine.ts', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('src/', import.meta.url));
 
 export default defineConfig({
-  resolve: { alias: { 'chdb/connection': KEPT_ENGINE } },
+  plugins: [
+    {
+      name: 'kept-engine',
+      enforce: 'pre',
+      resolveId: (source, importer) =>
+        source === 'chdb' && importer?.startsWith(PROGRAM) ? KEPT_ENGINE : undefined,
+    },
+  ],
   test: {
     testTimeout: 120_000,
     hookTimeout: 60_000,

@@ -105,11 +105,12 @@ export class Input {
   async lines(enough = this.#size): Promise<Uint8Array> {
     this.#makeRoom(this.#size);
     const deadline = this.#deadline;
-    const most = () => (this.#lastEnding(enough) >= 0 ? enough : this.#size);
     // When the time is up: hand over the whole lines, and wait on where there is none.
-    const due = () => deadline.passed && this.#lastEnding(most()) >= 0;
-    while (this.#filled < most() && !due() && (await this.#fill(deadline))) {}
-    const lastEnding = this.#lastEnding(most());
+    const due = () => deadline.passed && this.#lastEnding(this.#size) >= 0;
+    while (this.#filled < enough && !due() && (await this.#fill(deadline))) {}
+    const most = this.#lastEnding(enough) >= 0 ? enough : this.#size;
+    while (this.#filled < most && !due() && (await this.#fill(deadline))) {}
+    const lastEnding = this.#lastEnding(most);
     // Nothing but a line that was not read to its end.
     if (this.#failure && !this.#offered(this.#filled).includes(LF)) throw this.#failure.error;
     return this.take(lastEnding < 0 ? Math.min(this.#filled, this.#size) : lastEnding + 1);

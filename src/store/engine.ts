@@ -49,10 +49,12 @@ export class EngineError extends Error {
  * @throws InfrasageError (exit 3) where it is not there, or does not run on this machine
  */
 export async function loadEngine(): Promise<Engine> {
-  // Read when the engine is loaded; what the operator has set stands.
-  process.env.JE_MALLOC_CONF ??= ALLOCATOR;
+  const { JE_MALLOC_CONF: wanted } = process.env;
   try {
+    // Read when the engine is loaded, and not for the processes that this one starts; what the operator has set stands.
+    process.env.JE_MALLOC_CONF ??= ALLOCATOR;
     const chdb = await import('chdb');
+    if (wanted === undefined) delete process.env.JE_MALLOC_CONF;
     const { version: release } = z.object({ version: z.string() }).parse(require('chdb/package.json'));
     return {
       package: `chdb ${release}`,
@@ -91,11 +93,15 @@ function sessionOf(session: Session): EngineSession {
 }
 
 /** `Code: 47. DB::Exception: Unknown identifier. (UNKNOWN_IDENTIFIER)` */
-const SAID = /^Code: (?<code>\d+)\..*?Exception: (?<words>.*?)(?: ?\([A-Z][A-Z0-9_]{2,}\)\s*)?$/s;
+const SAID = /^Code: (?<code>\d+)\..*Exception: (?<words>.*?)(?: ?\([A-Z][A-Z0-9_]{2,}\).*)?$/s;
 
-function engineError(error: unknown): unknown {
-  const { code, words } = SAID.exec(error instanceof Error ? error.message : '')?.groups ?? {};
-  return code === undefined || words === undefined ? error : new EngineError(code, words, error);
+/** Of what was caused by something else, the words are those of the cause. */
+function engineError(error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error);
+  const { code, words } = SAID.exec(message)?.groups ?? {};
+  return code === undefined || words === undefined
+    ? new Error(message, { cause: error })
+    : new EngineError(code, words, error);
 }
 
 /**

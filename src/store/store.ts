@@ -202,7 +202,14 @@ export interface Store {
 export type Reader = Pick<Store, 'database' | 'query'>;
 
 /** A UInt64 or Int64 column. */
-export const uint64 = z.coerce.bigint();
+export const uint64 = z.transform((value: unknown, { issues }) => {
+  // By a rule of its own: as the union of a text and a number, 12,000 of them took 35 ms instead of 24.
+  if (typeof value === 'string' ? /^-?\d+$/.test(value) : Number.isSafeInteger(value)) {
+    return BigInt(value as string | number);
+  }
+  issues.push({ code: 'custom', message: 'not a whole number', input: value });
+  return z.NEVER;
+});
 /** A DateTime or DateTime64 column in UTC. */
 export const utcTime = z.string().transform((s) => new Date(`${s.replace(' ', 'T')}Z`));
 
