@@ -15,9 +15,9 @@ let kept: { path: string; session: InstanceType<typeof chdb.Session> } | undefin
 
 /** @throws as the package does: one process has one data directory open */
 export class Session extends chdb.Session {
-  constructor(path: string) {
+  constructor(path: string, options: import('chdb').SessionOptions) {
     releaseEngine({ but: resolve(path) });
-    super(path);
+    super(path, options);
     kept ??= { path: resolve(path), session: new chdb.Session(path) };
   }
 }
