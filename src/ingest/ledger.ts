@@ -240,7 +240,7 @@ const entryRow = z
  *
  * Begun ones are read before outcomes: read at once, on a cluster or without a snapshot of all that is read, one that
  * is committed in between would be taken for pending. So that answer is believed only where there is none, as there is
- * of most runs: half the time.
+ * of most runs: a bill took 0.96 of the time then.
  */
 export async function pendingBatches(
   store: Reader,
