@@ -14,7 +14,8 @@ import { fileURLToPath } from 'node:url';
 import { Session } from 'chdb';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { recordedSchema, recordVersions } from '../src/store/data-dir.ts';
-import { migrate } from '../src/store/migrate.ts';
+import { migrate, type TableMaker } from '../src/store/migrate.ts';
+import { migrations } from '../src/store/schema.ts';
 import type { Store } from '../src/store/store.ts';
 import { storedServices } from './helpers/accounts.ts';
 import { type Sandbox, sandbox, until, withDataDir, withStore } from './helpers/cli.ts';
@@ -99,14 +100,44 @@ it('does not take a schema for known of which a change was begun and not finishe
       ...(schema ? { schema } : {}),
     });
   written('before');
-  const store: Pick<Store, 'database' | 'command'> = {
+  const store: Pick<Store & TableMaker, 'database' | 'command'> = {
     database: 'usage',
     command: () => Promise.reject(new Error('killed')),
   };
-  await expect(migrate(store as Store, box.folder)).rejects.toThrow('killed');
+  await expect(migrate(store as Store & TableMaker, box.folder)).rejects.toThrow('killed');
   written();
   expect(recordedSchema(box.folder, 'usage')).toBeUndefined();
 });
+
+it('a new database has the tables that the migrations come to, also where an earlier program has begun with them', () =>
+  withDataDir(async (box) => {
+    await box.run(['init']);
+    await box.session(async (ask) => {
+      const statements = migrations().flatMap(({ statements }) => statements);
+      const begun = statements.findIndex((sql) => sql.includes('.infrasage_ingest_batches'));
+      for (const database of ['migrated', 'begun']) {
+        await ask(`CREATE DATABASE ${database}`);
+        for (const sql of database === 'migrated' ? statements : statements.slice(0, begun))
+          await ask(sql.replaceAll('{{db}}', database));
+      }
+    });
+    await box.run(['init', '--database', 'begun']);
+    const tables = (database: string) =>
+      box.session(async (ask) => {
+        const rows = await ask<{ name: string; sql: string }>(
+          `SELECT name, replaceAll(create_table_query, '${database}.', '') AS sql FROM system.tables
+          WHERE database = '${database}' AND engine != 'MaterializedView' AND name != 'infrasage_migrations' ORDER BY name`,
+        );
+        return rows.map(({ sql }) => {
+          const [, text, settings = ''] = /^(.*?)(?: SETTINGS (.*))?$/s.exec(sql) ?? [];
+          return { text, settings: settings.split(', ').sort() };
+        });
+      });
+    const wanted = await tables('migrated');
+    expect(wanted.length).toBeGreaterThan(20);
+    expect(await tables('infrasage')).toEqual(wanted);
+    expect(await tables('begun')).toEqual(wanted);
+  }));
 
 describe('the data directory', () => {
   test('a file, or under a file', () =>

@@ -9,7 +9,7 @@ import { type Sessions, WRITERS } from './embedded-sessions.ts';
 import { ENGINE_FORMATS, extractSettings, withValues } from './extract.ts';
 import { DISK_FULL, noDatabase, questionFailure, storeFailure } from './failure.ts';
 import { HeldMerges } from './held-merges.ts';
-import { migrate } from './migrate.ts';
+import { migrate, type TableMaker } from './migrate.ts';
 import { type LockMode, type NamedLock, withLock } from './named-locks.ts';
 import { ANSWER_FORMAT, answer, questionSettings } from './question.ts';
 import {
@@ -88,7 +88,7 @@ export function prepareDatabase(dataDir: string, database: string): void {
 }
 
 /** A database on the engine of this process. */
-export class DatabaseStore implements EmbeddedStore {
+export class DatabaseStore implements EmbeddedStore, TableMaker {
   readonly database: string;
   readonly engineVersion: string;
   /** One more than writers: the ledger's rows of one are written beside the lines of the others. */
@@ -183,6 +183,22 @@ export class DatabaseStore implements EmbeddedStore {
   async command(sql: string, params: Params = {}): Promise<void> {
     const session = await this.#sessions.main();
     await this.#sessions.run(() => session.run(this.#named(sql), { params }));
+  }
+
+  /** On the sessions of the writers, side by side: in half the time, which is that of the processor. */
+  async makeTables(statements: readonly string[]): Promise<void> {
+    const { writers } = this.#sessions;
+    const left = statements.values();
+    const work = async () => {
+      const session = await writers.take();
+      try {
+        for (const sql of left) await this.#sessions.run(() => session.run(this.#named(sql)));
+      } finally {
+        writers.give(session);
+      }
+    };
+    const outcomes = await Promise.allSettled(Array.from({ length: WRITERS }, work));
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
   async mutate(sql: string, params: Params = {}): Promise<void> {

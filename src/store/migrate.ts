@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { InfrasageError } from '../errors.ts';
 import { programVersion } from '../package.ts';
 import { recordedSchema, recordMigration } from './data-dir.ts';
-import { fingerprint, type Migration, migrations, type View, views } from './schema.ts';
+import { fingerprint, type Migration, migrations, tables, type View, views } from './schema.ts';
 import type { Reader, Store } from './store.ts';
 
 const LEDGER = `CREATE TABLE IF NOT EXISTS {{db}}.infrasage_migrations
@@ -22,20 +22,26 @@ type Applied = z.infer<typeof appliedRow>;
 /** A file of the schema as it is recorded; version 0 for a view. */
 type SchemaFile = Pick<Migration, 'version' | 'name' | 'checksum'>;
 
+/** Makes tables. */
+export interface TableMaker {
+  /** Runs the statements that make them, none of which needs another one to be done. */
+  makeTables(statements: readonly string[]): Promise<void>;
+}
+
 /**
  * Brings a database of the embedded engine to this program's schema; does
  * nothing where its data directory says that it is there already.
  * @returns the fingerprint of the schema it has now
  * @throws InfrasageError (exit 3) where a newer program has changed the schema, or a migration was edited
  */
-export async function migrate(store: Store, dataDir: string): Promise<string> {
+export async function migrate(store: Store & TableMaker, dataDir: string): Promise<string> {
   const wanted = fingerprint();
   if (recordedSchema(dataDir, store.database) === wanted) return wanted;
   // Before anything is changed: where this ends half-way, an older program must not take the schema for its own,
   // nor set back the views of a newer one.
   recordMigration(dataDir, store.database, programVersion());
   await store.command('CREATE DATABASE IF NOT EXISTS {{db}}');
-  await bringUpToDate(store);
+  await bringUpToDate(store, { maker: store });
   return wanted;
 }
 
@@ -44,9 +50,13 @@ export async function migrate(store: Store, dataDir: string): Promise<string> {
  * can be repeated, so an interrupted run is finished by the next one; not to be
  * done by two at once.
  * @param options.anew whether every statement is repeated, also where it is recorded as done
+ * @param options.maker makes the tables of a database that has none; one by one without it
  * @throws InfrasageError (exit 3) where a newer program has changed the schema, or a migration was edited
  */
-export async function bringUpToDate(store: Store, { anew = false } = {}): Promise<void> {
+export async function bringUpToDate(
+  store: Store,
+  { anew = false, maker = oneByOne(store) }: { anew?: boolean; maker?: TableMaker } = {},
+): Promise<void> {
   await store.command(LEDGER);
   const applied = await appliedFiles(store);
   const known = migrations();
@@ -59,21 +69,39 @@ export async function bringUpToDate(store: Store, { anew = false } = {}): Promis
     if (isNew) made.push(file);
     else await record(store, [file]);
   };
+  const wanted = views().filter((view) => !hasView(applied, view) || anew);
+  const there = wanted.length > 0 ? await tablesOf(store) : [];
+  const all = known.flatMap(({ statements }) => statements);
+  // Where an earlier run has begun, its tables may be those of an older program: only the migrations change them.
+  const isEmpty = isNew && !anew && !there.some((table) => tablesIn(all).has(table));
+  if (isEmpty) await maker.makeTables(tables());
   for (const migration of known) {
     const before = applied.find((row) => row.version === migration.version);
     if (before) refuseEdited(before, migration);
     if (before && !anew) continue;
-    for (const statement of migration.statements) await store.command(statement);
+    if (!isEmpty) for (const statement of migration.statements) await store.command(statement);
     await done(migration);
   }
-  const wanted = views().filter((view) => !hasView(applied, view) || anew);
-  const there = wanted.length > 0 ? await tablesOf(store) : [];
   for (const view of wanted) {
     // Where every statement is repeated, the node that is asked may be the only one without it.
     await bringUp(store, view, anew || there.includes(view.view));
     await done({ ...view, version: 0 });
   }
   if (made.length > 0) await record(store, made);
+}
+
+function oneByOne(store: Store): TableMaker {
+  return {
+    async makeTables(statements) {
+      for (const statement of statements) await store.command(statement);
+    },
+  };
+}
+
+/** Names of the tables that statements make. */
+function tablesIn(statements: readonly string[]): Set<string> {
+  const name = /^CREATE TABLE IF NOT EXISTS \{\{db\}\}\.(\w+)/;
+  return new Set(statements.flatMap((sql) => name.exec(sql)?.[1] ?? []));
 }
 
 /**
@@ -87,7 +115,7 @@ export function schemaStatements(before: readonly string[]): string[] {
     'CREATE DATABASE IF NOT EXISTS {{db}}',
     ...before,
     LEDGER,
-    ...migrations().flatMap(({ statements }) => statements),
+    ...tables(),
     ...views().map(({ create }) => create),
     `INSERT INTO {{db}}.infrasage_migrations (version, name, checksum, engine_version) VALUES\n${rows.join(',\n')}`,
   ];
