@@ -11,6 +11,12 @@ const NARROWEST = 8;
 /** The same where they are cut: the first 16 characters tell most names apart. */
 const NARROWEST_CUT = 18;
 
+/** How wide columns are, the space after them among it, and whether every cell fits in its own. */
+interface Layout {
+  widths: number[];
+  whole: boolean;
+}
+
 /** Rows, and how they are laid out. */
 type Rows = Pick<Report, 'rows' | 'wrap' | 'records'>;
 
@@ -61,9 +67,9 @@ function rowLines(
   const cells = report.rows.map((row) =>
     columns.map((column) => cell(column.shown?.(row) ?? row[column.key] ?? null, column)),
   );
-  const widths = columnWidths(report, columns, cells, { width, terminal });
-  return widths
-    ? tableLines(report, columns, cells, { widths, unicode, chalk })
+  const layout = columnWidths(report, columns, cells, { width, terminal });
+  return layout
+    ? tableLines(report, columns, cells, { ...layout, unicode, chalk })
     : recordLines(report, columns, cells, { width, terminal, cut: glyphs(unicode).cut, chalk });
 }
 
@@ -71,7 +77,7 @@ function tableLines(
   { wrap, records }: Rows,
   columns: readonly Column[],
   cells: string[][],
-  { widths, unicode, chalk }: { widths: number[]; unicode: boolean; chalk: ChalkInstance },
+  { widths, whole, unicode, chalk }: Layout & { unicode: boolean; chalk: ChalkInstance },
 ): string[] {
   const { cut } = glyphs(unicode);
   const roomIn = (i: number) => (widths[i] ?? 0) - GAP.length;
@@ -80,9 +86,9 @@ function tableLines(
     textWidth(text) <= roomIn(i) ? [text] : [column(text, roomIn(i), cut)];
   const padded = (line: readonly string[]) =>
     line.map((text, i) => column(text, roomIn(i), cut, columns[i]?.kind === 'text' ? 'left' : 'right'));
-  const joined = (line: readonly string[]) => line.join(GAP).replace(LONE_SURROGATE, ' ').trimEnd();
+  const joined = (line: readonly string[]) => wellFormed(line.join(GAP)).trimEnd();
   const titles = lineByLine([columns.map(({ title }) => title)], folding);
-  const rows = lineByLine(cells, wrap || records ? folding : cutting);
+  const rows = whole ? cells : lineByLine(cells, wrap || records ? folding : cutting);
   return [
     ...titles.map((line) => joined(padded(line).map((text) => chalk.cyan(text)))),
     ...rows.map((line) => joined(padded(line))),
@@ -103,6 +109,11 @@ function lineByLine(rows: readonly string[][], inLines: (text: string, i: number
 const GAP = '  ';
 /** A character of two code units that was cut in two. */
 const LONE_SURROGATE = /\p{Cs}/gu;
+
+function wellFormed(line: string): string {
+  // Most lines are: that they may not be is seen in a tenth of the time.
+  return line.isWellFormed() ? line : line.replace(LONE_SURROGATE, ' ');
+}
 
 function cell(value: Cell, { kind }: Column): string {
   if (value === null) return '-';
@@ -125,11 +136,11 @@ function columnWidths(
   columns: readonly Column[],
   cells: string[][],
   { width, terminal }: { width: number; terminal: boolean },
-): number[] | undefined {
+): Layout | undefined {
   const natural = naturalWidths(columns, cells, ({ title }) => textWidth(title));
-  if (totalOf(natural) <= width) return natural;
+  if (totalOf(natural) <= width) return { widths: natural, whole: true };
   if (records && columns.length > 1) return undefined;
-  if (!terminal && !wrap && !records) return natural;
+  if (!terminal && !wrap && !records) return { widths: natural, whole: true };
   const narrowest = wrap || records ? NARROWEST : NARROWEST_CUT;
   const floors = columns.map((_, i) =>
     terminal || records
@@ -137,12 +148,12 @@ function columnWidths(
       : cells.reduce((most, row) => Math.max(most, longestWord(row[i] ?? '') + 2), narrowest),
   );
   const squeezed = squeeze(columns, natural, { width, floors });
-  if (totalOf(squeezed) <= width) return squeezed;
+  if (totalOf(squeezed) <= width) return { widths: squeezed, whole: false };
   const narrow = naturalWidths(columns, cells, ({ title, kind, whole = false }) =>
     kind === 'text' && !whole ? textWidth(title) : longestWord(title),
   );
   const last = squeeze(columns, narrow, { width, floors });
-  return totalOf(last) <= width || !terminal ? last : undefined;
+  return totalOf(last) <= width || !terminal ? { widths: last, whole: false } : undefined;
 }
 
 /** @param room.floors what each column is not squeezed below */
