@@ -15,7 +15,7 @@ import { Session } from 'chdb';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { recordedSchema, recordVersions } from '../src/store/data-dir.ts';
 import { migrate, type TableMaker } from '../src/store/migrate.ts';
-import { migrations } from '../src/store/schema.ts';
+import { migrations, tables } from '../src/store/schema.ts';
 import type { Store } from '../src/store/store.ts';
 import { storedServices } from './helpers/accounts.ts';
 import { type Sandbox, sandbox, until, withDataDir, withStore } from './helpers/cli.ts';
@@ -109,34 +109,39 @@ it('does not take a schema for known of which a change was begun and not finishe
   expect(recordedSchema(box.folder, 'usage')).toBeUndefined();
 });
 
-it('a new database has the tables that the migrations come to, also where an earlier program has begun with them', () =>
+it('a new database has the tables that the migrations come to, also where it was begun, by this program or an earlier one', () =>
   withDataDir(async (box) => {
     await box.run(['init']);
     await box.session(async (ask) => {
       const statements = migrations().flatMap(({ statements }) => statements);
       const begun = statements.findIndex((sql) => sql.includes('.infrasage_ingest_batches'));
-      for (const database of ['migrated', 'begun']) {
+      const there = {
+        migrated: statements,
+        begun_earlier: statements.slice(0, begun),
+        begun: tables().filter((_, i) => i % 2 === 0),
+        of_others: ['CREATE TABLE {{db}}.visitors (name String) ENGINE = Memory'],
+      };
+      for (const [database, made] of Object.entries(there)) {
         await ask(`CREATE DATABASE ${database}`);
-        for (const sql of database === 'migrated' ? statements : statements.slice(0, begun))
-          await ask(sql.replaceAll('{{db}}', database));
+        for (const sql of made) await ask(sql.replaceAll('{{db}}', database));
       }
     });
-    await box.run(['init', '--database', 'begun']);
-    const tables = (database: string) =>
+    const databases = ['begun_earlier', 'begun', 'of_others'];
+    for (const database of databases) await box.run(['init', '--database', database]);
+    const tablesOf = (database: string) =>
       box.session(async (ask) => {
         const rows = await ask<{ name: string; sql: string }>(
           `SELECT name, replaceAll(create_table_query, '${database}.', '') AS sql FROM system.tables
-          WHERE database = '${database}' AND engine != 'MaterializedView' AND name != 'infrasage_migrations' ORDER BY name`,
+          WHERE database = '${database}' AND engine != 'MaterializedView' AND name LIKE 'infrasage%' AND name != 'infrasage_migrations' ORDER BY name`,
         );
         return rows.map(({ sql }) => {
           const [, text, settings = ''] = /^(.*?)(?: SETTINGS (.*))?$/s.exec(sql) ?? [];
           return { text, settings: settings.split(', ').sort() };
         });
       });
-    const wanted = await tables('migrated');
+    const wanted = await tablesOf('migrated');
     expect(wanted.length).toBeGreaterThan(20);
-    expect(await tables('infrasage')).toEqual(wanted);
-    expect(await tables('begun')).toEqual(wanted);
+    for (const database of ['infrasage', ...databases]) expect(await tablesOf(database)).toEqual(wanted);
   }));
 
 describe('the data directory', () => {

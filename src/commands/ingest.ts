@@ -140,7 +140,7 @@ export const configure: CommandModule['configure'] = (command, act) => {
     }
     const late = options.dryRun
       ? NO_LATE_EVENTS
-      : await lateEvents(await context.storeToWrite(), summary.months);
+      : await lateEvents(await context.unsettledStore(), summary.months);
     await context.print(summaryReport(summary, context, { dryRun: options.dryRun, late }));
     // When everything is in, there is nothing left to go on with.
     const interrupted = stop.aborted && !options.follow && !whole;

@@ -14,7 +14,7 @@ const NARROWEST_CUT = 18;
 /** How wide columns are, the space after them among it, and whether every cell fits in its own. */
 interface Layout {
   widths: number[];
-  whole: boolean;
+  fits: boolean;
 }
 
 /** Rows, and how they are laid out. */
@@ -77,7 +77,7 @@ function tableLines(
   { wrap, records }: Rows,
   columns: readonly Column[],
   cells: string[][],
-  { widths, whole, unicode, chalk }: Layout & { unicode: boolean; chalk: ChalkInstance },
+  { widths, fits, unicode, chalk }: Layout & { unicode: boolean; chalk: ChalkInstance },
 ): string[] {
   const { cut } = glyphs(unicode);
   const roomIn = (i: number) => (widths[i] ?? 0) - GAP.length;
@@ -88,7 +88,7 @@ function tableLines(
     line.map((text, i) => column(text, roomIn(i), cut, columns[i]?.kind === 'text' ? 'left' : 'right'));
   const joined = (line: readonly string[]) => wellFormed(line.join(GAP)).trimEnd();
   const titles = lineByLine([columns.map(({ title }) => title)], folding);
-  const rows = whole ? cells : lineByLine(cells, wrap || records ? folding : cutting);
+  const rows = fits ? cells : lineByLine(cells, wrap || records ? folding : cutting);
   return [
     ...titles.map((line) => joined(padded(line).map((text) => chalk.cyan(text)))),
     ...rows.map((line) => joined(padded(line))),
@@ -138,9 +138,9 @@ function columnWidths(
   { width, terminal }: { width: number; terminal: boolean },
 ): Layout | undefined {
   const natural = naturalWidths(columns, cells, ({ title }) => textWidth(title));
-  if (totalOf(natural) <= width) return { widths: natural, whole: true };
+  if (totalOf(natural) <= width) return { widths: natural, fits: true };
   if (records && columns.length > 1) return undefined;
-  if (!terminal && !wrap && !records) return { widths: natural, whole: true };
+  if (!terminal && !wrap && !records) return { widths: natural, fits: true };
   const narrowest = wrap || records ? NARROWEST : NARROWEST_CUT;
   const floors = columns.map((_, i) =>
     terminal || records
@@ -148,12 +148,12 @@ function columnWidths(
       : cells.reduce((most, row) => Math.max(most, longestWord(row[i] ?? '') + 2), narrowest),
   );
   const squeezed = squeeze(columns, natural, { width, floors });
-  if (totalOf(squeezed) <= width) return { widths: squeezed, whole: false };
+  if (totalOf(squeezed) <= width) return { widths: squeezed, fits: false };
   const narrow = naturalWidths(columns, cells, ({ title, kind, whole = false }) =>
     kind === 'text' && !whole ? textWidth(title) : longestWord(title),
   );
   const last = squeeze(columns, narrow, { width, floors });
-  return totalOf(last) <= width || !terminal ? { widths: last, whole: false } : undefined;
+  return totalOf(last) <= width || !terminal ? { widths: last, fits: false } : undefined;
 }
 
 /** @param room.floors what each column is not squeezed below */

@@ -1,7 +1,7 @@
--- The tables as they are now: what a new database is made of, instead of the
--- numbered files one after the other, of which a test holds that they come to
--- the same. {{db}} is the database, already quoted. No statement here needs
--- another one's table: the embedded engine runs several at once.
+-- The tables as they are now: what a new database of the embedded engine is
+-- made of, instead of the numbered files one after the other, of which a test
+-- holds that they come to the same. {{db}} is the database, already quoted. No
+-- statement here needs another one's table: several run at once.
 
 -- One row a line with its verdict: error is empty for an accepted event. Lines
 -- are judged in the INSERT that brings them, in small blocks, of which only

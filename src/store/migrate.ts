@@ -22,10 +22,10 @@ type Applied = z.infer<typeof appliedRow>;
 /** A file of the schema as it is recorded; version 0 for a view. */
 type SchemaFile = Pick<Migration, 'version' | 'name' | 'checksum'>;
 
-/** Makes tables. */
+/** Makes tables, or views of them. */
 export interface TableMaker {
   /** Runs the statements that make them, none of which needs another one to be done. */
-  makeTables(statements: readonly string[]): Promise<void>;
+  make(statements: readonly string[]): Promise<void>;
 }
 
 /**
@@ -50,52 +50,45 @@ export async function migrate(store: Store & TableMaker, dataDir: string): Promi
  * can be repeated, so an interrupted run is finished by the next one; not to be
  * done by two at once.
  * @param options.anew whether every statement is repeated, also where it is recorded as done
- * @param options.maker makes the tables of a database that has none; one by one without it
+ * @param options.maker makes the tables and views of a database that has none, as they are now; without it, that too is
+ *   brought from one migration to the next
  * @throws InfrasageError (exit 3) where a newer program has changed the schema, or a migration was edited
  */
 export async function bringUpToDate(
   store: Store,
-  { anew = false, maker = oneByOne(store) }: { anew?: boolean; maker?: TableMaker } = {},
+  { anew = false, maker }: { anew?: boolean; maker?: TableMaker } = {},
 ): Promise<void> {
   await store.command(LEDGER);
   const applied = await appliedFiles(store);
   const known = migrations();
   refuseNewer(applied, known, store.database);
-  // Of a new database at once: one by one it took a fifth of the time of making it. Of one that others may be using,
-  // each as soon as it is done: whoever does not know it must see that it is there.
-  const isNew = applied.length === 0;
-  const made: SchemaFile[] = [];
-  const done = async (file: SchemaFile) => {
-    if (isNew) made.push(file);
-    else await record(store, [file]);
-  };
   const wanted = views().filter((view) => !hasView(applied, view) || anew);
   const there = wanted.length > 0 ? await tablesOf(store) : [];
-  const all = known.flatMap(({ statements }) => statements);
   // Where an earlier run has begun, its tables may be those of an older program: only the migrations change them.
-  const isEmpty = isNew && !anew && !there.some((table) => tablesIn(all).has(table));
-  if (isEmpty) await maker.makeTables(tables());
+  const made = tablesIn(known.flatMap(({ statements }) => statements));
+  if (maker && applied.length === 0 && !there.some((table) => made.has(table))) {
+    await maker.make(tables());
+    await maker.make(wanted.map(({ create }) => create));
+    await record(store, [...known, ...wanted.map(asFile)]);
+    return;
+  }
+  // Each is recorded as soon as it is done: whoever does not know it, and may be using the database, must see that.
   for (const migration of known) {
     const before = applied.find((row) => row.version === migration.version);
     if (before) refuseEdited(before, migration);
     if (before && !anew) continue;
-    if (!isEmpty) for (const statement of migration.statements) await store.command(statement);
-    await done(migration);
+    for (const statement of migration.statements) await store.command(statement);
+    await record(store, [migration]);
   }
   for (const view of wanted) {
     // Where every statement is repeated, the node that is asked may be the only one without it.
     await bringUp(store, view, anew || there.includes(view.view));
-    await done({ ...view, version: 0 });
+    await record(store, [asFile(view)]);
   }
-  if (made.length > 0) await record(store, made);
 }
 
-function oneByOne(store: Store): TableMaker {
-  return {
-    async makeTables(statements) {
-      for (const statement of statements) await store.command(statement);
-    },
-  };
+function asFile(view: View): SchemaFile {
+  return { ...view, version: 0 };
 }
 
 /** Names of the tables that statements make. */
@@ -109,13 +102,14 @@ function tablesIn(statements: readonly string[]): Set<string> {
  * @param before statements that go first
  */
 export function schemaStatements(before: readonly string[]): string[] {
-  const known = [...migrations(), ...views().map((view) => ({ ...view, version: 0 }))];
+  const known = [...migrations(), ...views().map(asFile)];
   const rows = known.map(({ version, name, checksum }) => `(${version}, '${name}', '${checksum}', '')`);
   return [
     'CREATE DATABASE IF NOT EXISTS {{db}}',
     ...before,
     LEDGER,
-    ...tables(),
+    // Not tables(): these also bring a database of an older program to what the rows below say of it.
+    ...migrations().flatMap(({ statements }) => statements),
     ...views().map(({ create }) => create),
     `INSERT INTO {{db}}.infrasage_migrations (version, name, checksum, engine_version) VALUES\n${rows.join(',\n')}`,
   ];

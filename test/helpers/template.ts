@@ -8,7 +8,7 @@ const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
 
 /**
  * Makes a data directory as `infrasage init` leaves it, by copying one that is made once in a run of the tests:
- * the schema takes 0.8 CPU-seconds and waits for the disk 60 times, a copy 20 ms.
+ * `init` takes half a second, a copy 20 ms.
  * @param dataDir is not there yet
  */
 export function initialised(dataDir: string): void {
