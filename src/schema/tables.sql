@@ -146,17 +146,19 @@ ORDER BY (batch_id, line)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16;
 
 -- The batch ledger. A batch has one row a state, the highest revision wins:
--- 1 pending (durable before any row of the batch), 2 committed or aborted.
+-- 1 pending (durable before any row of the batch), 2 committed or aborted. Most
+-- of it are hashes in hexadecimal digits, which are shorter by more than a
+-- dictionary: 170 bytes a batch, where the default takes 267.
 CREATE TABLE IF NOT EXISTS {{db}}.infrasage_ingest_batches
 (
-    batch_id       String COMMENT 'key#attempt',
-    key            String COMMENT 'SHA-256, hex, of the previous key and the bytes of the batch',
-    previous_key   String,
-    head           String COMMENT 'hash of the start of its first line',
+    batch_id       String COMMENT 'key#attempt' CODEC(ZSTD(1)),
+    key            String COMMENT 'SHA-256, hex, of the previous key and the bytes of the batch' CODEC(ZSTD(1)),
+    previous_key   String CODEC(ZSTD(1)),
+    head           String COMMENT 'hash of the start of its first line' CODEC(ZSTD(1)),
     attempt        UInt32,
     revision       UInt8,
     state          LowCardinality(String),
-    source         String,
+    source         String CODEC(ZSTD(1)),
     once           UInt8 COMMENT 'its input cannot be read again: its spool file is kept until it is settled',
     spooled        UInt64 COMMENT 'bytes of its spool file',
     first_line     UInt64,
@@ -165,13 +167,13 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_ingest_batches
     bytes          UInt64 COMMENT 'length of the input it covers, line endings included',
     crlf           UInt8,
     blank          UInt8,
-    cut            String COMMENT 'lines over the limit, JSON',
+    cut            String COMMENT 'lines over the limit, JSON' CODEC(ZSTD(1)),
     accepted       UInt64,
     rejected       UInt64,
     bytes_received UInt64,
     bytes_ingested UInt64,
-    owner          String COMMENT 'the process that wrote it, JSON: host, pid and start time',
-    options        String COMMENT 'what the lines were validated with, JSON',
+    owner          String COMMENT 'the process that wrote it, JSON: host, pid and start time' CODEC(ZSTD(1)),
+    options        String COMMENT 'what the lines were validated with, JSON' CODEC(ZSTD(1)),
     received_at    DateTime64(3, 'UTC') COMMENT 'ingested_at of all its rows',
     recorded_at    DateTime64(3, 'UTC'),
     bindings       String DEFAULT '[]' COMMENT 'from which line on lines are bound to which tenant, JSON'
