@@ -144,6 +144,38 @@ it('a new database has the tables that the migrations come to, also where it was
     for (const database of ['infrasage', ...databases]) expect(await tablesOf(database)).toEqual(wanted);
   }));
 
+it('what merges and mutations make of what is stored is on the disk before that is removed', () =>
+  withStore(async (box) => {
+    await box.session(async (ask) => {
+      const synced = async () => {
+        const [row] = await ask<{ n: number }>(
+          `SELECT sum(value) AS n FROM system.events WHERE event = 'FileSync'`,
+        );
+        return row?.n ?? 0;
+      };
+      const table = '{{db}}.infrasage_usage_metering';
+      for (const type of ['log', 'metric', 'trace'])
+        await ask(
+          `INSERT INTO ${table} (tenant_id, event_type, ingested_at) SELECT 'acme', '${type}', now()`,
+        );
+      for (const change of [
+        `OPTIMIZE TABLE ${table} FINAL`,
+        `ALTER TABLE ${table} DELETE WHERE event_type = 'log'`,
+      ]) {
+        const before = await synced();
+        await ask(change.startsWith('ALTER') ? `${change} SETTINGS mutations_sync = 2` : change);
+        // A mutation's own file is one.
+        expect(await synced()).toBeGreaterThan(before + 1);
+      }
+      const tables = await ask<{ name: string; merges: number }>(
+        `SELECT name, engine_full LIKE '%min_compressed_bytes_to_fsync_after_merge = 1%' AS merges FROM system.tables
+        WHERE engine_full LIKE '%fsync_after_insert = 1%' AND database = 'infrasage' ORDER BY name`,
+      );
+      expect(tables.length).toBeGreaterThan(15);
+      expect(tables.filter(({ merges }) => !merges)).toEqual([]);
+    });
+  }));
+
 describe('the data directory', () => {
   test('a file, or under a file', () =>
     withDataDir(async (box) => {

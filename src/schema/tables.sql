@@ -2,6 +2,11 @@
 -- made of, instead of the numbered files one after the other, of which a test
 -- holds that they come to the same. {{db}} is the database, already quoted. No
 -- statement here needs another one's table: several run at once.
+--
+-- What is stored is on the disk when the statement that stores it is done, and
+-- so is what merges and mutations make of it: the embedded engine removes what
+-- they were made from within half a minute, before the system may have written
+-- their result.
 
 -- One row a line with its verdict: error is empty for an accepted event. Lines
 -- are judged in the INSERT that brings them, in small blocks, of which only
@@ -91,8 +96,8 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_raw_firehose
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(timestamp)
 ORDER BY (tenant_id, service_id, event_type, timestamp)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16,
-    vertical_merge_algorithm_min_columns_to_activate = 1, max_parts_to_merge_at_once = 24;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+    merge_selector_base = 16, vertical_merge_algorithm_min_columns_to_activate = 1, max_parts_to_merge_at_once = 24;
 
 -- Hourly usage, one row a batch, tenant, hour and type, fed by a view on the
 -- firehose. After seven days the rows of an hour are rolled up into one, with
@@ -125,7 +130,7 @@ TTL toDateTime(ingested_at) + INTERVAL 7 DAY
         batch_id = substring(min(batch_id), 1, 0),
         ingested_at = max(ingested_at),
         ingested_from = min(ingested_from)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1, merge_selector_base = 16;
 
 -- Dead letters: rejected lines with their exact bytes. Never metered.
 CREATE TABLE IF NOT EXISTS {{db}}.infrasage_dlq
@@ -143,7 +148,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_dlq
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (batch_id, line)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, merge_selector_base = 16;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1, merge_selector_base = 16;
 
 -- The batch ledger. A batch has one row a state, the highest revision wins:
 -- 1 pending (durable before any row of the batch), 2 committed or aborted. Most
@@ -180,7 +185,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_ingest_batches
 )
 ENGINE = ReplacingMergeTree(revision)
 ORDER BY (previous_key, key, attempt)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- Monthly event quotas and usage thresholds. Latest version of a row wins;
 -- a removed one stays with its deleted flag. tenant_id is empty for what
@@ -200,7 +205,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_quotas
 ENGINE = ReplacingMergeTree(version)
 PRIMARY KEY tenant_id
 ORDER BY (tenant_id, revision)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- Two kinds of alerts: a share of the quota, or a tenant or service that stops sending.
 CREATE TABLE IF NOT EXISTS {{db}}.infrasage_alert_thresholds
@@ -220,7 +225,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_alert_thresholds
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (tenant_id, id)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- What verify --repair has changed in the metering: figures before and after.
 CREATE TABLE IF NOT EXISTS {{db}}.infrasage_repairs
@@ -236,7 +241,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_repairs
 )
 ENGINE = MergeTree
 ORDER BY (repaired_at, tenant_id, hour, event_type)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- What has fired, once each: the id is made of what makes it one. All firings
 -- of one evaluation are one insert, with the channels they go to: what is to
@@ -264,7 +269,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_alert_firings
 )
 ENGINE = ReplacingMergeTree
 ORDER BY id
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- Every attempt to send a message: revision 1 when it begins, 2 with its outcome.
 CREATE TABLE IF NOT EXISTS {{db}}.infrasage_alert_deliveries
@@ -280,7 +285,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_alert_deliveries
 )
 ENGINE = ReplacingMergeTree(revision)
 ORDER BY (message_id, attempt)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- API keys: of each, only its hash is kept. Latest version of a row wins; a
 -- revoked one stays, with the time it was revoked as its last change.
@@ -297,7 +302,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_api_keys
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (tenant_id, id)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- One row an attempt at a request with an Idempotency-Key, durable before any
 -- row of its batch. It counts where the batch was committed.
@@ -315,7 +320,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_idempotency_keys
 ENGINE = MergeTree
 ORDER BY key_hash
 TTL toDateTime(recorded_at) + INTERVAL 2 DAY
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- The terms there were. A longer term does not bring back what a shorter one has removed.
 CREATE TABLE IF NOT EXISTS {{db}}.infrasage_raw_terms
@@ -326,7 +331,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_raw_terms
 )
 ENGINE = MergeTree
 ORDER BY changed_at
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- Dead letters that were sent again (infrasage dlq replay), one row a letter and
 -- batch, durable before any row of the batch. It counts where the batch was
@@ -349,7 +354,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_dlq_replays
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (letter_batch, letter_line, key)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- What infrasage dlq purge has removed, by batch, cause and tenant. Letters that
 -- share these three go together: they are either all there, or all gone.
@@ -367,7 +372,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_dlq_purges
 )
 ENGINE = ReplacingMergeTree(revision)
 ORDER BY (batch_id, error, tenant_id, purge_id)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- Price plans (infrasage plans apply), each version with the text of its file, and
 -- which tenants have them. Rows are only added. What is in force in a month: of the
@@ -383,7 +388,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_price_plans
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (name, version)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 CREATE TABLE IF NOT EXISTS {{db}}.infrasage_plan_assignments
 (
@@ -395,7 +400,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_plan_assignments
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (tenant_id, version)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- Months that were closed and reopened (infrasage billing close), the audit log:
 -- of each month, the last row says whether it is closed. Of a closing, what was
@@ -421,7 +426,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_billing_closings
 )
 ENGINE = ReplacingMergeTree
 ORDER BY number
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- The figures that a closing has billed: those of its month, and of earlier ones
 -- what had changed since they were billed, with its sign.
@@ -437,7 +442,7 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_billed_figures
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (closing_id, tenant_id, month, event_type)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- By what they were billed, of each tenant and month of a closing: the lines
 -- with their quantities, prices and amounts, and the digits of the currency, so
@@ -460,4 +465,4 @@ CREATE TABLE IF NOT EXISTS {{db}}.infrasage_billed_terms
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (closing_id, tenant_id, month)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
