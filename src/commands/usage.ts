@@ -47,13 +47,16 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const period = parsePeriod(since, until, asOf ?? context.now);
     const store = await context.store();
     const tenantId = context.config.tenant ?? null;
-    const found = await usage(store, { tenantId, period, groupBy, asOf });
+    // Asked for at the same time: the engine answers the one while the rows of the other are read.
+    const [found, limits] = await Promise.all([
+      usage(store, { tenantId, period, groupBy, asOf }),
+      asOf ? undefined : currentLimits(store, { tenantId, now: context.now }),
+    ]);
     const report = usageReport(found);
     if (measure) report.charts = await usageCharts(store, found, measure);
     const isUnknown = await sayIfUnknown(context, { store, tenantId, events: found.totalEvents });
     // What would be set for a mistyped name is nothing to be proposed.
-    if (asOf || isUnknown) return context.print(report);
-    const limits = await currentLimits(store, { tenantId, now: context.now });
+    if (!limits || isUnknown) return context.print(report);
     report.notes = [...(report.notes ?? []), ...monthLines({ tenantId, ...limits })];
     return context.print(report);
   });
