@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { BatchSizes } from './batch-sizes.ts';
 import { CR, Input, LF, type Pauses } from './input.ts';
 import { type Found, type KnownBatch, type Lookup, recognise } from './recognise.ts';
 import { type Scan, scanLines, scanLongLine } from './scan.ts';
@@ -15,6 +16,8 @@ export interface CutOptions {
   live?: Pauses;
   /** Where it starts, where that is not the start of an input. */
   from?: InputStart;
+  /** Its length in bytes, where that is known; it may turn out to be another. */
+  length?: number;
 }
 
 /** A place in an input: after whole batches of it. */
@@ -53,11 +56,6 @@ export type ClaimPlace = (previousKey: string, head: string, lookedUp: boolean) 
 export const BOM = [0xef, 0xbb, 0xbf];
 /** Bytes of the first line that make a batch's head. */
 const HEAD_BYTES = 1024;
-/**
- * What the first batches of a source are of batchBytes, the first one first: so that there is soon something to write,
- * and something for another writer. 62 MB took 0.85 of the time then; a million lines on a server about 0.91.
- */
-const FIRST = [0.375, 0.625];
 /** Bytes by which the end of a batch is told from others. */
 const ENDING_BYTES = 1024;
 
@@ -78,13 +76,13 @@ export async function* cutBatches(
   lookup: Lookup = async function* () {},
   claim: ClaimPlace = async () => true,
 ): AsyncGenerator<Batch> {
-  const { batchBytes, flushMs, maxLine, live, from = { line: 1, unfinished: false } } = options;
+  const { batchBytes, flushMs, maxLine, live, length, from = { line: 1, unfinished: false } } = options;
   const input = new Input(chunks, batchBytes, flushMs, live);
   try {
     if (from.line === 1) await input.skip(BOM);
     if (from.unfinished) await input.skipLineEnding();
-    const first = FIRST.map((share) => Math.round(share * batchBytes));
-    yield* chained(input, root, { maxLine, line: from.line, first }, { lookup, claim });
+    const sizes = new BatchSizes(batchBytes, length);
+    yield* chained(input, root, { maxLine, line: from.line, sizes }, { lookup, claim });
   } finally {
     await input.close();
   }
@@ -93,7 +91,7 @@ export async function* cutBatches(
 async function* chained(
   input: Input,
   root: string,
-  { maxLine, line, first }: { maxLine: number; line: number; first: number[] },
+  { maxLine, line, sizes }: { maxLine: number; line: number; sizes: BatchSizes },
   { lookup, claim }: { lookup: Lookup; claim: ClaimPlace },
 ): AsyncGenerator<Batch> {
   let previousKey = root;
@@ -109,7 +107,7 @@ async function* chained(
       if (mayBeKnown) found = await recognise(input, previousKey, lookup(previousKey, head));
       claimed = found.known?.committed === true || (await claim(previousKey, head, mayBeKnown));
     }
-    const enough = first.shift();
+    const enough = found.known ? 0 : sizes.next(input.position);
     const cut = await nextBatch(input, { previousKey, firstLine, maxLine, enough }, found);
     const batch = { ...cut, head, end: input.position, ending: input.ending(ENDING_BYTES) };
     mayBeKnown = batch.known !== undefined;
@@ -128,7 +126,7 @@ async function nextBatch(
     firstLine,
     maxLine,
     enough,
-  }: { previousKey: string; firstLine: number; maxLine: number; enough: number | undefined },
+  }: { previousKey: string; firstLine: number; maxLine: number; enough: number },
   { known, candidates }: Found,
 ): Promise<Omit<Batch, 'head' | 'end' | 'ending'>> {
   const offered = known ? input.take(known.bytes) : await input.lines(enough);

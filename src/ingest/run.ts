@@ -56,6 +56,7 @@ export class Run {
     const options = {
       ...this.#options,
       ...(source.live && { live: source.live }),
+      ...(source.length !== undefined && { length: source.length }),
       ...(source.from && { from: source.from }),
     };
     for await (const batch of cutBatches(source.read(stop), root, options, lookup, this.#claimPlace)) {

@@ -1,4 +1,13 @@
-import { accessSync, closeSync, constants, createReadStream, openSync, readSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  createReadStream,
+  fstatSync,
+  openSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
@@ -15,6 +24,8 @@ export interface Source {
   read(stop?: AbortSignal): AsyncIterable<Uint8Array>;
   /** Whether what was read of it cannot be read again. */
   once: boolean;
+  /** Its length in bytes, where that is known; it may turn out to be another. */
+  length?: number;
   /** What its first batch is chained on; without it, what its options give, so that the same input is recognised. */
   root?: string;
   /** Where it starts, where it goes on after what was read of it before; root is the key of that. */
@@ -38,13 +49,25 @@ export type TakenBatch = Pick<
 const CHUNK = 1 << 20;
 
 /** Standard input. */
-export function stdinSource(stdin: Readable): Source {
+export function stdinSource(stdin: Readable & { fd?: unknown }): Source {
   return {
     name: '-',
     once: true,
     read: (stop) => readStream(stdin, 'standard input', stop),
     ended: () => stdin.readableEnded,
+    ...(typeof stdin.fd === 'number' && lengthOf(stdin.fd)),
   };
+}
+
+/** The length of what a file is read as: not known of a compressed one, nor of what is no file or cannot be looked at. */
+function lengthOf(file: string | number): Pick<Source, 'length'> {
+  try {
+    const status = typeof file === 'number' ? fstatSync(file) : statSync(file);
+    return status.isFile() && !startsCompressed(file) ? { length: status.size } : {};
+  } catch {
+    // What is wrong with it is said by who reads it.
+    return {};
+  }
 }
 
 /**
@@ -62,7 +85,7 @@ export function fileSource(path: string): Source {
   } catch (error) {
     throw readFailure(error, path);
   }
-  if (regular) return { name: path, once: false, read: () => readFile(path) };
+  if (regular) return { name: path, once: false, read: () => readFile(path), ...lengthOf(path) };
   let stream: Readable | undefined;
   return {
     name: path,
