@@ -1,6 +1,13 @@
+import { closeSync, createReadStream, openSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { BatchSizes } from '../src/ingest/batch-sizes.ts';
+import { fileSource, stdinSource } from '../src/ingest/source.ts';
+import { withDataDir } from './helpers/cli.ts';
 import { seeded } from './helpers/crash.ts';
+import { event, lines } from './helpers/events.ts';
 
 const BATCH = 64_000_000;
 
@@ -29,24 +36,42 @@ describe('how much of a source goes into each batch', () => {
     expect(share(length, new BatchSizes(BATCH, length)).batches).toEqual([length]);
   });
 
-  it('as few batches as two writers need who are done at the same time', () => {
-    const random = seeded(7);
-    for (let i = 0; i < 2_000; i++) {
-      const length = 24e6 + Math.round(random() * 1e9);
-      const { batches, writers } = share(length, new BatchSizes(BATCH, length), Math.round(random() * 500));
-      const [one = 0, other = 0] = writers;
-      expect({ length, sum: one + other }).toEqual({ length, sum: length });
-      expect(Math.max(...batches), String(length)).toBeLessThanOrEqual(BATCH);
-      expect(batches[0], String(length)).toBeLessThanOrEqual(24e6);
-      // What is too little for a batch of its own is not evened out.
-      expect(Math.abs(one - other), String(length)).toBeLessThan(17e6);
-      expect(batches.length, String(length)).toBeLessThanOrEqual(Math.ceil(length / BATCH) + 3);
-    }
-  });
+  it.each([BATCH, 8e6, 100e3])(
+    'as few batches of %d bytes as two writers need who are done at the same time',
+    (most) => {
+      const random = seeded(7);
+      for (let i = 0; i < 2_000; i++) {
+        const length = Math.round((0.375 + random() * 15) * most);
+        const { batches, writers } = share(length, new BatchSizes(most, length), Math.round((random() * most) / 100_000));
+        const [one = 0, other = 0] = writers;
+        expect(Math.max(...batches), String(length)).toBeLessThanOrEqual(most);
+        expect(batches[0], String(length)).toBeLessThanOrEqual(0.375 * most);
+        // What is too little for a batch of its own is not evened out.
+        expect(Math.abs(one - other), String(length)).toBeLessThan(0.27 * most);
+        expect(batches.length, String(length)).toBeLessThanOrEqual(Math.ceil(length / most) + 3);
+      }
+    },
+  );
+
+  it('goes by the length of a file, but not of a compressed one', () =>
+    withDataDir(async (box) => {
+      const input = lines(event(), event());
+      expect(fileSource(box.file('events.ndjson', input)).length).toBe(input.length);
+      writeFileSync(box.file('events.ndjson.gz', ''), gzipSync(input));
+      expect(fileSource(join(box.folder, 'events.ndjson.gz')).length).toBeUndefined();
+      const file = openSync(join(box.folder, 'events.ndjson'), 'r');
+      try {
+        expect(stdinSource(createReadStream('', { fd: file, autoClose: false })).length).toBe(input.length);
+      } finally {
+        closeSync(file);
+      }
+      expect(stdinSource(Readable.from([])).length).toBeUndefined();
+    }));
 
   it('goes on where the source turns out to be longer, or shorter', () => {
-    const sizes = new BatchSizes(BATCH, 100e6);
-    expect(share(400e6, sizes).batches.every((size) => size > 1e6)).toBe(true);
-    expect(share(50e6, new BatchSizes(BATCH, 100e6)).batches.length).toBeLessThanOrEqual(2);
+    expect(share(400e6, new BatchSizes(BATCH, 100e6)).batches).toEqual([
+      24e6, 50e6, 26e6, 64e6, 64e6, 64e6, 64e6, 44e6,
+    ]);
+    expect(share(50e6, new BatchSizes(BATCH, 100e6)).batches).toEqual([24e6, 26e6]);
   });
 });

@@ -47,11 +47,14 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const period = parsePeriod(since, until, asOf ?? context.now);
     const store = await context.store();
     const tenantId = context.config.tenant ?? null;
-    // Asked for at the same time: the engine answers the one while the rows of the other are read.
-    const [found, limits] = await Promise.all([
+    // Asked for together: while the rows of the one are read here, the engine answers the other.
+    const asked = [
       usage(store, { tenantId, period, groupBy, asOf }),
       asOf ? undefined : currentLimits(store, { tenantId, now: context.now }),
-    ]);
+    ] as const;
+    // Where one fails, the other is not left under way.
+    await Promise.allSettled(asked);
+    const [found, limits] = await Promise.all(asked);
     const report = usageReport(found);
     if (measure) report.charts = await usageCharts(store, found, measure);
     const isUnknown = await sayIfUnknown(context, { store, tenantId, events: found.totalEvents });

@@ -9,8 +9,8 @@ const FIRST = [0.375, 0.625] as const;
 
 /** Of a source of which it is known what is left: less is not shared out any more, as a part of batchBytes. */
 const SMALL = FIRST[0];
-/** Less is not left for a last batch of its own, which takes as long as 6 MB for its statements alone. Bytes. */
-const CRUMB = 8_000_000;
+/** The same: less is not left for a last batch of its own. Its statements alone take as long as 6 of 64 MB. */
+const CRUMB = 0.125;
 
 /**
  * How much of a source goes into each batch: little into the first ones. Where it is known how long the source is, the
@@ -41,8 +41,8 @@ export class BatchSizes {
     const least = Math.min(...this.#shares);
     const share = this.#shares.reduce((sum, bytes) => sum + bytes, left) / WRITERS - least;
     const even = Math.ceil(share / Math.ceil(share / this.#batchBytes));
-    const wanted = left - even < CRUMB ? left : even;
-    const size = Math.min(wanted, this.#batches === 1 ? most : this.#batchBytes);
+    const all = left <= this.#batchBytes && left - even < this.#batchBytes * CRUMB;
+    const size = Math.min(all ? left : even, this.#batches === 1 ? most : this.#batchBytes);
     this.#shares[this.#shares.indexOf(least)] = least + size;
     return size;
   }

@@ -59,7 +59,10 @@ export function stdinSource(stdin: Readable & { fd?: unknown }): Source {
   };
 }
 
-/** The length of what a file is read as: not known of a compressed one, nor of what is no file or cannot be looked at. */
+/**
+ * The length of what a file is read as, from its start: not known of a compressed one, nor of what is no file or cannot
+ * be looked at.
+ */
 function lengthOf(file: string | number): Pick<Source, 'length'> {
   try {
     const status = typeof file === 'number' ? fstatSync(file) : statSync(file);
