@@ -42,7 +42,11 @@ describe('how much of a source goes into each batch', () => {
       const random = seeded(7);
       for (let i = 0; i < 2_000; i++) {
         const length = Math.round((0.375 + random() * 15) * most);
-        const { batches, writers } = share(length, new BatchSizes(most, length), Math.round((random() * most) / 100_000));
+        const { batches, writers } = share(
+          length,
+          new BatchSizes(most, length),
+          Math.round((random() * most) / 100_000),
+        );
         const [one = 0, other = 0] = writers;
         expect(Math.max(...batches), String(length)).toBeLessThanOrEqual(most);
         expect(batches[0], String(length)).toBeLessThanOrEqual(0.375 * most);
