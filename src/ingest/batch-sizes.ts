@@ -1,5 +1,4 @@
-/** Batches that are written side by side. */
-const WRITERS = 2;
+import { WRITERS } from '../store/store.ts';
 
 /**
  * What the first batches of a source are of batchBytes, the first one first: so that there is soon something to write,

@@ -1,6 +1,6 @@
 -- What merges and mutations make is on the disk when it takes the place of what it was made from. The embedded engine
 -- keeps that for half a minute at most, where a server does for eight: by then the system may not have written it, and
--- a power failure would take events that were long committed.
+-- a power failure could take events that were long committed.
 ALTER TABLE {{db}}.infrasage_raw_firehose
     MODIFY SETTING min_compressed_bytes_to_fsync_after_merge = 1;
 

@@ -2,12 +2,7 @@ import { type Engine, type EngineSession, openOn } from './engine.ts';
 import { storeFailure } from './failure.ts';
 import { NamedLocks } from './named-locks.ts';
 import { Pool } from './pool.ts';
-
-/**
- * Batches written at the same time. One session runs one statement at a time,
- * so each has a session of its own; more than the cores of a laptop gained nothing.
- */
-export const WRITERS = 2;
+import { WRITERS } from './store.ts';
 
 /** Longest statement, bytes: rows are inserted as texts in one, and the engine's own limit is 256 KiB. */
 const MAX_STATEMENT = 64 * 1024 * 1024;

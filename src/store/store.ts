@@ -124,6 +124,12 @@ export interface VerdictCount {
 }
 
 /**
+ * Batches that the embedded engine writes at the same time. One session runs one statement at a time, so each has a
+ * session of its own; more than the cores of a laptop gained nothing. A server takes one more.
+ */
+export const WRITERS = 2;
+
+/**
  * One ClickHouse, embedded or a server. SQL names tables with `{{db}}`, which
  * stands for the quoted database; everything else is bound. Failures are
  * InfrasageErrors with exit status 3.
