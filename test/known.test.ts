@@ -1,11 +1,12 @@
 import { appendFileSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { InfrasageError } from '../src/errors.ts';
 import { ingest } from '../src/ingest/ingest.ts';
 import type { IngestOptions } from '../src/ingest/options.ts';
 import { fileSource } from '../src/ingest/source.ts';
 import type { IngestSummary } from '../src/ingest/summary.ts';
-import type { Store } from '../src/store/store.ts';
+import type { SpooledBatch, Store } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
 import { type Sandbox, sandbox } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
@@ -77,4 +78,41 @@ it('knows what this very run has begun beside what it has read ahead, and counts
   expect(await ingestFiles([known, more, more, known])).toMatchObject({ accepted: 8n, skipped: 40n });
   expect(await ingestFiles([more, more], { dryRun: true })).toMatchObject({ accepted: 16n, skipped: 16n });
   expect((await verify(store)).differences).toEqual([]);
+});
+
+it('takes the cut of two batches that failed again, where one behind them was stored', async () => {
+  const path = join(box.folder, 'behind.ndjson');
+  writeFileSync(path, events('a', 12));
+  let stored = () => {};
+  const behind = new Promise<void>((resolve) => {
+    stored = resolve;
+  });
+  let written = 0;
+  const broken = new Proxy(store, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (property === 'writeBatch')
+        return async (batch: SpooledBatch) => {
+          written += 1;
+          if (written > 3) throw new InfrasageError('the disk is full');
+          if (written === 3) return target.writeBatch(batch);
+          await behind;
+          throw new InfrasageError('the disk is full');
+        };
+      if (property === 'insert')
+        return async (...args: Parameters<Store['insert']>) => {
+          await target.insert(...args);
+          if (args[1]?.state === 'committed') stored();
+        };
+      return value;
+    },
+  });
+  const deps = { store: broken, now: () => new Date() };
+  await expect(ingest([fileSource(path)], OPTIONS, deps)).rejects.toThrow('the disk is full');
+  expect(await ingestFiles([path], { batchBytes: 1_000_000 })).toMatchObject({
+    lines: 12n,
+    accepted: 10n,
+    skipped: 2n,
+  });
+  expect((await verify(store)).checks[0]).toMatchObject({ rows: 12n, differences: 0n });
 });

@@ -105,13 +105,9 @@ const count = z.coerce.number().int();
 
 /** The batches after a key that start alike. Of several attempts at one, the last. */
 export async function knownBatches(store: Store, previousKey: string, head: string): Promise<KnownBatch[]> {
-  return store.query(
+  const batches = await store.query(
     `SELECT key, any(b.bytes) AS bytes, any(b.lines) AS lines, any(b.source_lines) AS sourceLines,
-      countIf(b.state = 'committed') > 0 AS committed, max(b.attempt) AS attempt,
-      key IN (SELECT f.previous_key FROM {{db}}.infrasage_ingest_batches AS f
-        WHERE f.state = 'committed' AND f.previous_key IN (
-          SELECT s.key FROM {{db}}.infrasage_ingest_batches AS s WHERE s.previous_key = {previous_key:String} AND s.head = {head:String})
-      ) AS followed
+      countIf(b.state = 'committed') > 0 AS committed, max(b.attempt) AS attempt
     FROM {{db}}.infrasage_ingest_batches AS b
     WHERE previous_key = {previous_key:String} AND head = {head:String}
     GROUP BY key`,
@@ -121,11 +117,33 @@ export async function knownBatches(store: Store, previousKey: string, head: stri
       lines: count,
       sourceLines: count,
       committed: z.coerce.boolean(),
-      followed: z.coerce.boolean(),
       attempt: count,
     }),
     { previous_key: previousKey, head },
   );
+  const known: KnownBatch[] = [];
+  for (const batch of batches) {
+    known.push({ ...batch, followed: !batch.committed && (await isFollowed(store, batch.key)) });
+  }
+  return known;
+}
+
+/**
+ * Whether a committed batch comes after a key, behind whatever was not committed: as many batches as are under way at
+ * once may have failed before it.
+ */
+async function isFollowed(store: Store, key: string): Promise<boolean> {
+  for (let keys = [key]; keys.length > 0; ) {
+    const next = await store.query(
+      `SELECT key, countIf(state = 'committed') > 0 AS committed FROM {{db}}.infrasage_ingest_batches
+      WHERE previous_key IN {keys:Array(String)} GROUP BY key`,
+      z.object({ key: z.string(), committed: z.coerce.boolean() }),
+      { keys },
+    );
+    if (next.some(({ committed }) => committed)) return true;
+    keys = next.map((batch) => batch.key);
+  }
+  return false;
 }
 
 /** Which of these keys are of committed batches. */

@@ -8,7 +8,7 @@ export interface KnownBatch {
   lines: number;
   sourceLines: number;
   committed: boolean;
-  /** Whether a committed batch comes after it. */
+  /** Of one that is not committed, whether a committed batch comes after it, at once or behind others that are not. */
   followed: boolean;
   /** The highest attempt there was. */
   attempt: number;
