@@ -222,9 +222,10 @@ function outcome(child: ChildProcess): Promise<CliResult> {
   child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (status) =>
+    child.once('close', (status, signal) =>
       resolve({
         status,
+        ...(signal && { signal }),
         stdout: Buffer.concat(stdout).toString(),
         stderr: withoutProgress(Buffer.concat(stderr).toString()),
       }),

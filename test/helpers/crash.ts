@@ -123,7 +123,8 @@ export async function expectVerified(box: Sandbox, env: Record<string, string> =
   const verified = await box.apart(['verify', '--json'], { env });
   expect(verified.stdout).toContain('"ok": true');
   expect(JSON.parse(verified.stdout)).toMatchObject({ pending_batches: 0 });
-  expect(verified.status).toBe(0);
+  const { status, signal, stderr } = verified;
+  expect({ status, signal }, stderr).toEqual({ status: 0 });
 }
 
 /** The metering is this, by tenant, hour and type. */

@@ -5,6 +5,8 @@ import { run } from '../../src/cli.ts';
 export interface CliResult {
   /** null where a signal ended it. */
   status: number | null;
+  /** The signal that ended it, if one did. */
+  signal?: NodeJS.Signals;
   stdout: string;
   /** Without the lines of progress. */
   stderr: string;
