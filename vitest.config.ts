@@ -12,7 +12,7 @@ const MORE_ON_SERVER = [
   ...['telemetry', 'telemetry-http'],
 ];
 /** which also runs some of those that have servers of their own. */
-const OWN_SERVERS = ['cluster-grants', 'server-crash', 'server.failures', 'server.processes'];
+const OWN_SERVERS = ['cluster-grants', 'engines', 'server-crash', 'server.failures', 'server.processes'];
 
 /**
  * Where the tests have their data, unless TMPDIR says so: in memory, where the machine has plenty. A database waits

@@ -121,29 +121,36 @@ export async function knownBatches(store: Store, previousKey: string, head: stri
     }),
     { previous_key: previousKey, head },
   );
-  const known: KnownBatch[] = [];
-  for (const batch of batches) {
-    known.push({ ...batch, followed: !batch.committed && (await isFollowed(store, batch.key)) });
-  }
-  return known;
+  const open = batches.filter(({ committed }) => !committed).map(({ key }) => key);
+  const followed = await followedKeys(store, open);
+  return batches.map((batch) => ({ ...batch, followed: followed.has(batch.key) }));
 }
 
 /**
- * Whether a committed batch comes after a key, behind whatever was not committed: as many batches as are under way at
- * once may have failed before it.
+ * Which of these keys a committed batch comes after, behind whatever was not committed: as many batches as are under
+ * way at once may have failed before it.
  */
-async function isFollowed(store: Store, key: string): Promise<boolean> {
-  for (let keys = [key]; keys.length > 0; ) {
+async function followedKeys(store: Store, keys: readonly string[]): Promise<Set<string>> {
+  const followed = new Set<string>();
+  /** Of what is looked behind, which of the keys it comes after: a batch has one before it. */
+  let after = new Map(keys.map((key) => [key, key]));
+  while (after.size > 0) {
     const next = await store.query(
-      `SELECT key, countIf(state = 'committed') > 0 AS committed FROM {{db}}.infrasage_ingest_batches
-      WHERE previous_key IN {keys:Array(String)} GROUP BY key`,
-      z.object({ key: z.string(), committed: z.coerce.boolean() }),
-      { keys },
+      `SELECT previous_key AS previousKey, key, countIf(state = 'committed') > 0 AS committed
+      FROM {{db}}.infrasage_ingest_batches WHERE previous_key IN {keys:Array(String)} GROUP BY previous_key, key`,
+      z.object({ previousKey: z.string(), key: z.string(), committed: z.coerce.boolean() }),
+      { keys: [...after.keys()] },
     );
-    if (next.some(({ committed }) => committed)) return true;
-    keys = next.map((batch) => batch.key);
+    const behind = new Map<string, string>();
+    for (const { previousKey, key, committed } of next) {
+      const origin = after.get(previousKey);
+      if (origin === undefined) continue;
+      if (committed) followed.add(origin);
+      else behind.set(key, origin);
+    }
+    after = behind;
   }
-  return false;
+  return followed;
 }
 
 /** Which of these keys are of committed batches. */
