@@ -35,7 +35,7 @@ function knownAs({
   lines,
   sourceLines,
 }: Pick<Taken, 'key' | 'bytes' | 'lines' | 'sourceLines'>): KnownBatch {
-  return { key, bytes, lines, sourceLines, committed: true, followed: true, attempt: 1 } as KnownBatch;
+  return { key, bytes, lines, sourceLines, committed: true, fixed: true, attempt: 1 } as KnownBatch;
 }
 
 async function collect(
@@ -548,7 +548,7 @@ describe('slow input', () => {
       lines: 3,
       sourceLines: 3,
       attempt: 1,
-      followed: false,
+      fixed: false,
       committed: true,
     };
     const lookup: Lookup = async function* (previousKey) {

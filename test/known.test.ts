@@ -4,7 +4,8 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { InfrasageError } from '../src/errors.ts';
 import { ingest } from '../src/ingest/ingest.ts';
 import type { IngestOptions } from '../src/ingest/options.ts';
-import { fileSource } from '../src/ingest/source.ts';
+import { recover } from '../src/ingest/recover.ts';
+import { fileSource, type Source } from '../src/ingest/source.ts';
 import type { IngestSummary } from '../src/ingest/summary.ts';
 import type { SpooledBatch, Store } from '../src/store/store.ts';
 import { verify } from '../src/verify/verify.ts';
@@ -114,5 +115,57 @@ it('takes the cut of two batches that failed again, where one behind them was st
     accepted: 10n,
     skipped: 2n,
   });
+  expect((await verify(store)).checks[0]).toMatchObject({ rows: 12n, differences: 0n });
+});
+
+it('takes the cut of a batch that failed again, where one behind it may yet be committed', async () => {
+  const path = join(box.folder, 'answer-lost.ndjson');
+  writeFileSync(path, events('a', 12));
+  let stored = () => {};
+  const behind = new Promise<void>((resolve) => {
+    stored = resolve;
+  });
+  let written = 0;
+  // The first batch is not stored, and of the one behind it, which is, no answer comes.
+  const broken = new Proxy(store, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (property !== 'writeBatch') return value;
+      return async (batch: SpooledBatch) => {
+        written += 1;
+        if (written === 2) await target.writeBatch(batch).then(stored);
+        await behind;
+        throw new InfrasageError('the answer is lost');
+      };
+    },
+  });
+  const deps = { store: broken, now: () => new Date() };
+  await expect(ingest([fileSource(path)], OPTIONS, deps)).rejects.toThrow('the answer is lost');
+  await ingestFiles([path], { batchBytes: 1_000_000 });
+  await recover(store, deps);
+  expect((await verify(store)).checks[0]).toMatchObject({ rows: 12n, differences: 0n });
+});
+
+it.each(['is stopped', 'fails'])('counts once what %s within a batch that is known', async (how) => {
+  const text = Buffer.from(events('a', 12));
+  const path = join(box.folder, 'whole.ndjson');
+  writeFileSync(path, text);
+  await ingestFiles([path], { batchBytes: 1_000_000 });
+  const stop = new AbortController();
+  const source: Source = {
+    name: '-',
+    once: true,
+    ended: () => false,
+    async *read() {
+      yield text.subarray(0, text.length / 2);
+      if (how === 'fails') throw new InfrasageError('it cannot be read to its end');
+      stop.abort();
+    },
+  };
+  const deps = { store, now: () => new Date(), stop: stop.signal };
+  const broken = ingest([source], OPTIONS, deps);
+  if (how === 'fails') await expect(broken).rejects.toThrow('it cannot be read to its end');
+  else expect(await broken).toMatchObject({ lines: 0n });
+  expect(await ingestFiles([path])).toMatchObject({ lines: 12n, skipped: 12n });
   expect((await verify(store)).checks[0]).toMatchObject({ rows: 12n, differences: 0n });
 });

@@ -194,11 +194,31 @@ test('lines of a pipe are ingested again where their spool file is, and nowhere 
   );
   await expectExact(1_000);
 
+  // Another may have ingested the same lines before: then they are not ingested again from the spool.
+  proxy.arm({ at: 'sent', on: /query_id=[0-9a-f]{64}%231/, how: 'stall' });
+  const twice = box.start(['ingest', '--max-line', '1000'], { env });
+  twice.stdin.end(events('twice', 1_000));
+  while (proxy.struck === struckBefore + 1) await setTimeout(10);
+  twice.child.kill('SIGKILL');
+  await twice.done;
+  while ((await stored('twice')) < 1_000 || (await inserts()).length > 0) await setTimeout(10);
+  await server.sql(
+    `ALTER TABLE ${database}.infrasage_usage_metering DELETE WHERE tenant_id = 'twice' SETTINGS mutations_sync = 2`,
+  );
+  const same = { env, dataDir: false, stdin: events('twice', 1_000) };
+  const taken = await box.run(
+    [...other, 'ingest', '--json', '--batch-bytes', '20000', '--max-line', '1000'],
+    same,
+  );
+  expect(summary(taken)).toMatchObject({ accepted: 1_000 });
+  expect((await box.run(['recover'], { env })).stdout).toContain('1 removed (1,000 lines');
+  await expectExact(2_000);
+
   // And where the folder is lost, it is given up when that is asked for.
   proxy.arm({ at: 'sent', on: /query_id=[0-9a-f]{64}%231/, how: 'stall' });
   const lost = box.start(['ingest'], { env });
   lost.stdin.end(events('lost', 10));
-  while (proxy.struck === struckBefore + 1) await setTimeout(10);
+  while (proxy.struck === struckBefore + 2) await setTimeout(10);
   lost.child.kill('SIGKILL');
   await lost.done;
   while ((await stored('lost')) < 10 || (await inserts()).length > 0) await setTimeout(10);
@@ -210,7 +230,7 @@ test('lines of a pipe are ingested again where their spool file is, and nowhere 
   }
   const abandoned = await box.run([...other, 'recover', '--abandon', '--json'], { env, dataDir: false });
   expect(JSON.parse(abandoned.stdout)).toMatchObject({ aborted: 1, elsewhere: [] });
-  await expectExact(1_000);
+  await expectExact(2_000);
 });
 
 test.each([

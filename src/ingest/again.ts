@@ -7,7 +7,7 @@ import type { Store } from '../store/store.ts';
 import { repairMetering } from '../verify/repair.ts';
 import type { Claim } from './claim.ts';
 import { assertClock, engineTime } from './clock.ts';
-import { type LedgerEntry, ownerIn, recordAbort, recordCommit } from './ledger.ts';
+import { type LedgerEntry, nextAttempt, ownerIn, recordAbort, recordCommit } from './ledger.ts';
 import { spoolPath } from './spool.ts';
 import { type BatchTotals, countBatch, isWhole, removeRows } from './stored-rows.ts';
 import { beginAttempt, completeAttempt } from './write.ts';
@@ -64,7 +64,9 @@ export async function beginAgain(
   const { entry, path: spooled } = attempt;
   await assertClock(store, now);
   await remove(store, entry, now());
-  const again = { ...entry, attempt: entry.attempt + 1, owner: ownerIn(store), receivedAt: now() };
+  // Another machine may have tried this batch since: a number is never used twice.
+  const next = await nextAttempt(store, entry);
+  const again = { ...entry, attempt: next, owner: ownerIn(store), receivedAt: now() };
   // The lines have two names, and the intent of the next attempt stands before this one is closed:
   // at no moment would a crash leave them without a pending batch that has a spool file.
   const path = spoolPath(store.spoolDir, { ...again, batchId: batchId(again.key, again.attempt) });

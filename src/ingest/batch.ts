@@ -18,6 +18,8 @@ export interface CutOptions {
   from?: InputStart;
   /** Its length in bytes, where that is known; it may turn out to be another. */
   length?: number;
+  /** Whether the source ended before its own end, since it was stopped. */
+  cutShort?: () => boolean;
 }
 
 /** A place in an input: after whole batches of it. */
@@ -77,12 +79,13 @@ export async function* cutBatches(
   claim: ClaimPlace = async () => true,
 ): AsyncGenerator<Batch> {
   const { batchBytes, flushMs, maxLine, live, length, from = { line: 1, unfinished: false } } = options;
+  const { cutShort = () => false } = options;
   const input = new Input(chunks, batchBytes, flushMs, live);
   try {
     if (from.line === 1) await input.skip(BOM);
     if (from.unfinished) await input.skipLineEnding();
     const sizes = new BatchSizes(batchBytes, length);
-    yield* chained(input, root, { maxLine, line: from.line, sizes }, { lookup, claim });
+    yield* chained(input, root, { maxLine, line: from.line, sizes }, { lookup, claim, cutShort });
   } finally {
     await input.close();
   }
@@ -92,7 +95,7 @@ async function* chained(
   input: Input,
   root: string,
   { maxLine, line, sizes }: { maxLine: number; line: number; sizes: BatchSizes },
-  { lookup, claim }: { lookup: Lookup; claim: ClaimPlace },
+  { lookup, claim, cutShort }: { lookup: Lookup; claim: ClaimPlace; cutShort: () => boolean },
 ): AsyncGenerator<Batch> {
   let previousKey = root;
   let firstLine = line;
@@ -102,9 +105,15 @@ async function* chained(
     const start = await input.startOfLine(HEAD_BYTES + 1);
     if (start.length === 0) return;
     const head = headOf(start);
-    let found: Found = { candidates: [] };
+    let found: Found = { candidates: [], longer: false };
     for (let claimed = false; !claimed; mayBeKnown = true) {
       if (mayBeKnown) found = await recognise(input, previousKey, lookup(previousKey, head));
+      // It broke off within what is most likely a batch that is known. Taken as a batch of its own, its lines would
+      // count twice, and so would all that comes after when the input is read again.
+      if (found.longer) {
+        input.assertSound();
+        if (cutShort()) return;
+      }
       claimed = found.known?.committed === true || (await claim(previousKey, head, mayBeKnown));
     }
     const enough = found.known ? 0 : sizes.next(input.position);

@@ -63,6 +63,11 @@ export class Input {
     return this.#drained && !this.#failure && this.#rest.length === 0 && this.#taken === this.#end;
   }
 
+  /** Throws what the source failed with, if it did, whatever came before that. */
+  assertSound(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+
   /** Bytes of the source up to the end of what was handed out. */
   get position(): number {
     return this.#passed + this.#taken;

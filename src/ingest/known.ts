@@ -73,8 +73,8 @@ export class KnownBatches {
   }
 
   /** A batch of this run is on its way: from here on it counts as known. If it fails, so does the run. */
-  begun(place: Place, batch: Omit<KnownBatch, 'committed' | 'followed'>): void {
-    add(this.#begun, place, { ...batch, committed: true, followed: false });
+  begun(place: Place, batch: Omit<KnownBatch, 'committed' | 'fixed'>): void {
+    add(this.#begun, place, { ...batch, committed: true, fixed: false });
   }
 
   /** The ledger has it now. */

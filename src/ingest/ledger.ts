@@ -103,11 +103,14 @@ async function record(
 
 const count = z.coerce.number().int();
 
+/** Of the rows of a batch: some attempt has no outcome yet. Merges replace intents by outcomes, one attempt at a time. */
+const PENDING = `uniqExact(attempt) > uniqExactIf(attempt, state != 'pending')`;
+
 /** The batches after a key that start alike. Of several attempts at one, the last. */
 export async function knownBatches(store: Store, previousKey: string, head: string): Promise<KnownBatch[]> {
   const batches = await store.query(
     `SELECT key, any(b.bytes) AS bytes, any(b.lines) AS lines, any(b.source_lines) AS sourceLines,
-      countIf(b.state = 'committed') > 0 AS committed, max(b.attempt) AS attempt
+      countIf(b.state = 'committed') > 0 AS committed, max(b.attempt) AS last, ${PENDING} AS pending
     FROM {{db}}.infrasage_ingest_batches AS b
     WHERE previous_key = {previous_key:String} AND head = {head:String}
     GROUP BY key`,
@@ -117,40 +120,59 @@ export async function knownBatches(store: Store, previousKey: string, head: stri
       lines: count,
       sourceLines: count,
       committed: z.coerce.boolean(),
-      attempt: count,
+      last: count,
+      pending: z.coerce.boolean(),
     }),
     { previous_key: previousKey, head },
   );
-  const open = batches.filter(({ committed }) => !committed).map(({ key }) => key);
-  const followed = await followedKeys(store, open);
-  return batches.map((batch) => ({ ...batch, followed: followed.has(batch.key) }));
+  const open = batches.filter(({ committed, pending }) => !committed && !pending).map(({ key }) => key);
+  const leading = open.length > 0 ? await leadingOn(store, open) : new Set<string>();
+  return batches.map(({ last, pending, ...batch }) => ({
+    ...batch,
+    attempt: last,
+    fixed: !batch.committed && (pending || leading.has(batch.key)),
+  }));
 }
 
 /**
- * Which of these keys a committed batch comes after, behind whatever was not committed: as many batches as are under
- * way at once may have failed before it.
+ * Which of these keys a batch comes after that is committed, or may yet be, behind whatever was aborted: as many
+ * batches as are under way at once may have failed before it.
  */
-async function followedKeys(store: Store, keys: readonly string[]): Promise<Set<string>> {
-  const followed = new Set<string>();
+async function leadingOn(store: Store, keys: readonly string[]): Promise<Set<string>> {
+  const leading = new Set<string>();
   /** Of what is looked behind, which of the keys it comes after: a batch has one before it. */
   let after = new Map(keys.map((key) => [key, key]));
   while (after.size > 0) {
     const next = await store.query(
-      `SELECT previous_key AS previousKey, key, countIf(state = 'committed') > 0 AS committed
+      `SELECT previous_key AS previousKey, key, countIf(state = 'committed') > 0 OR ${PENDING} AS stays
       FROM {{db}}.infrasage_ingest_batches WHERE previous_key IN {keys:Array(String)} GROUP BY previous_key, key`,
-      z.object({ previousKey: z.string(), key: z.string(), committed: z.coerce.boolean() }),
+      z.object({ previousKey: z.string(), key: z.string(), stays: z.coerce.boolean() }),
       { keys: [...after.keys()] },
     );
     const behind = new Map<string, string>();
-    for (const { previousKey, key, committed } of next) {
+    for (const { previousKey, key, stays } of next) {
       const origin = after.get(previousKey);
       if (origin === undefined) continue;
-      if (committed) followed.add(origin);
+      if (stays) leading.add(origin);
       else behind.set(key, origin);
     }
     after = behind;
   }
-  return followed;
+  return leading;
+}
+
+/** The number of the next attempt at a batch. */
+export async function nextAttempt(
+  store: Store,
+  { previousKey, key }: Pick<Batch, 'previousKey' | 'key'>,
+): Promise<number> {
+  const [found] = await store.query(
+    `SELECT max(b.attempt) AS last FROM {{db}}.infrasage_ingest_batches AS b
+    WHERE previous_key = {previous_key:String} AND key = {key:String}`,
+    z.object({ last: count }),
+    { previous_key: previousKey, key },
+  );
+  return (found?.last ?? 0) + 1;
 }
 
 /** Which of these keys are of committed batches. */
@@ -204,7 +226,7 @@ export async function batchesSince(
         sourceLines: count,
         attempt: count,
       })
-      .transform((row) => ({ ...row, committed: true, followed: false })),
+      .transform((row) => ({ ...row, committed: true, fixed: false })),
     { key, limit },
   );
 }

@@ -8,8 +8,8 @@ export interface KnownBatch {
   lines: number;
   sourceLines: number;
   committed: boolean;
-  /** Of one that is not committed, whether a committed batch comes after it, at once or behind others that are not. */
-  followed: boolean;
+  /** Of one that is not committed, whether its cut is to be taken again: it, or a batch after it, at once or behind others, is committed or may yet be. */
+  fixed: boolean;
   /** The highest attempt there was. */
   attempt: number;
 }
@@ -25,6 +25,8 @@ export type Lookup = (previousKey: string, head: string) => AsyncIterable<readon
 export interface Found {
   known?: KnownBatch;
   candidates: readonly KnownBatch[];
+  /** Whether one that starts like the input goes on where the input, as far as it came, does not. */
+  longer: boolean;
 }
 
 /**
@@ -37,11 +39,13 @@ export async function recognise(
   lists: AsyncIterable<readonly KnownBatch[]>,
 ): Promise<Found> {
   let candidates: readonly KnownBatch[] = [];
+  let longer = false;
   for await (candidates of lists) {
-    const known = await matching(input, previousKey, candidates);
-    if (known) return { known, candidates };
+    const { known, ...found } = await matching(input, previousKey, candidates);
+    if (known) return { known, candidates, longer: false };
+    longer = found.longer;
   }
-  return { candidates };
+  return { candidates, longer };
 }
 
 /** The candidate whose bytes the input has; reads on for it as far as it needs to. */
@@ -49,17 +53,20 @@ async function matching(
   input: Input,
   previousKey: string,
   candidates: readonly KnownBatch[],
-): Promise<KnownBatch | undefined> {
+): Promise<{ known?: KnownBatch; longer: boolean }> {
   // What is committed comes first. The cut of a batch that was not is taken up again only where
-  // committed batches follow it: they can be reached by that cut alone.
-  const usable = candidates.filter((candidate) => candidate.committed || candidate.followed);
+  // others are reached by that cut alone.
+  const usable = candidates.filter((candidate) => candidate.committed || candidate.fixed);
   usable.sort((a, b) => Number(b.committed) - Number(a.committed) || b.bytes - a.bytes);
+  let longer = false;
   for (const candidate of usable) {
     const bytes = await input.peek(candidate.bytes);
+    longer ||= !bytes;
     if (!bytes) continue;
     if (createHash('sha256').update(previousKey).update(bytes).digest('hex') !== candidate.key) continue;
     // Where its last line had no ending, it must be whole here too, not the start of a longer one.
-    if (bytes[bytes.length - 1] === LF || (await input.lineEndsAfter(bytes.length))) return candidate;
+    if (bytes[bytes.length - 1] === LF || (await input.lineEndsAfter(bytes.length)))
+      return { known: candidate, longer };
   }
-  return undefined;
+  return { longer };
 }

@@ -6,7 +6,14 @@ import { plural } from '../render/text.ts';
 import type { Store } from '../store/store.ts';
 import { beginAgain, completeBatch, mayBeRolledUp, remove } from './again.ts';
 import { type Claim, type Place, placeId, tryClaim } from './claim.ts';
-import { type LedgerEntry, ownerIn, pendingBatches, recordAbort, recordCommit } from './ledger.ts';
+import {
+  committedKeys,
+  type LedgerEntry,
+  ownerIn,
+  pendingBatches,
+  recordAbort,
+  recordCommit,
+} from './ledger.ts';
 import { spooledAs, spoolPath } from './spool.ts';
 import { countBatch, hasRows, isWhole } from './stored-rows.ts';
 
@@ -75,9 +82,14 @@ export async function settlePlace(
 ): Promise<void> {
   // Read under the claim: whoever had it may have settled them.
   const pending = await pendingBatches(store, { previousKey, head });
+  if (pending.length === 0) return;
+  const committed = await committedKeys(store, pending);
   for (const entry of pending) {
-    // A redo that was interrupted leaves two attempts at one batch: the later one has what there is to settle.
-    const overtaken = pending.some((other) => other.key === entry.key && other.attempt > entry.attempt);
+    // A redo that was interrupted leaves two attempts at one batch: the later one has what there is to settle. One that
+    // was left where its lines are may have been ingested elsewhere since.
+    const overtaken =
+      committed.has(entry.key) ||
+      pending.some((other) => other.key === entry.key && other.attempt > entry.attempt);
     if (overtaken) await store.stopBatch(entry.batchId);
     const outcome = overtaken
       ? await abort(store, entry, deps.now)

@@ -53,11 +53,13 @@ export class Run {
     const { stop } = this.#deps;
     const root = source.root ?? rootKey(this.#options);
     const { lookup } = this.#known;
+    const cutShort = () => stop?.aborted === true && !(source.ended?.() ?? !source.live);
     const options = {
       ...this.#options,
       ...(source.live && { live: source.live }),
       ...(source.length !== undefined && { length: source.length }),
       ...(source.from && { from: source.from }),
+      cutShort,
     };
     for await (const batch of cutBatches(source.read(stop), root, options, lookup, this.#claimPlace)) {
       if (stop?.aborted && (batch.unfinished || !(source.once || source.live))) return false;
@@ -67,7 +69,7 @@ export class Run {
       else await this.#start(source, batch);
       if (this.#failure !== undefined) throw this.#failure;
     }
-    return !stop?.aborted || (source.ended?.() ?? !source.live);
+    return !cutShort();
   }
 
   readonly #claimPlace: ClaimPlace = async (previousKey, head, lookedUp) => {

@@ -79,17 +79,20 @@ export class Streams {
     const root = await this.#rootOf(key).catch((error: unknown) => {
       throw failureOf(error).withKept(keptUnlooked(key));
     });
+    let whole = false;
     const source = {
       name: STREAM_SOURCE,
       once: true,
       root,
       boundTo: sender.tenant,
+      ended: () => whole,
       async *read(stop?: AbortSignal) {
         yield start;
         for await (const chunk of until(rest, stop)) {
           if (!(await mayGoOn())) throw new Refusal('revoked', 'the API key was revoked meanwhile');
           yield chunk;
         }
+        whole = !stop?.aborted;
       },
     };
     const options = {
@@ -160,7 +163,9 @@ function brokenOff(
 ): InfrasageError {
   const count = stored ?? 'it is not known yet how many';
   const again = key ? '; with the same Idempotency-Key, a retry does not count them again' : '';
-  const kept = stored === 0 ? 'nothing of it is stored' : `${count} of its records are stored${again}`;
+  // Of an earlier request with the same key something may be.
+  const nothing = key ? 'nothing more of it is stored' : 'nothing of it is stored';
+  const kept = stored === 0 ? nothing : `${count} of its records are stored${again}`;
   const refusal = refusalIn(error);
   if (refusal) return refusal.withKept(kept);
   const { message, hint, exitStatus, cause } = error;
