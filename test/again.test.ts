@@ -130,6 +130,26 @@ it('ends cleanly on Ctrl-C and SIGTERM, says what is in and how to go on, and go
   expect(await accounts(box.sql)).toMatchObject({ firehose: truth.accepted, letters: truth.rejected });
 });
 
+// A server does not know of a process that waits for more of its input; known.test.ts has the same on both.
+it.skipIf(ON_SERVER)(
+  'takes nothing of a pipe that is stopped within what is known, and does not say that there was nothing in it',
+  async () => {
+    const text = lines(...Array.from({ length: 20 }, (_, i) => event({ service_id: `s${i}` })));
+    const path = box.file('known.ndjson', text);
+    await ingest([path]);
+    const running = box.start(['ingest']);
+    running.stdin.write(text.slice(0, text.length / 2));
+    await until(() => isIngesting(running.pid));
+    running.child.kill('SIGINT');
+    const { status, stdout } = await running.done;
+    expect(status).toBe(3);
+    expect(stdout).toMatch(/^0 lines = 0 accepted/m);
+    expect(stdout).not.toContain('no events');
+    expect(await ingest([path])).toMatchObject({ lines: 20, skipped: 20 });
+    expect((await box.run(['verify'])).status).toBe(0);
+  },
+);
+
 it('a second Ctrl-C ends it at once as Ctrl-C does, with a word', async () => {
   const module = new URL('../dist/commands/interrupt.js', import.meta.url).href;
   const script = `import { onInterrupt } from '${module}';

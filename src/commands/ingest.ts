@@ -141,9 +141,9 @@ export const configure: CommandModule['configure'] = (command, act) => {
     const late = options.dryRun
       ? NO_LATE_EVENTS
       : await lateEvents(await context.unsettledStore(), summary.months);
-    await context.print(summaryReport(summary, context, { dryRun: options.dryRun, late }));
     // When everything is in, there is nothing left to go on with.
     const interrupted = stop.aborted && !options.follow && !whole;
+    await context.print(summaryReport(summary, context, { dryRun: options.dryRun, interrupted, late }));
     if (alerts && !options.dryRun && !interrupted) await checkAfterIngest(context);
     if (interrupted) {
       throw new InfrasageError('interrupted', {
@@ -184,7 +184,7 @@ function flushInterval(text: string | undefined): number {
 function summaryReport(
   { months: _, ...summary }: IngestSummary,
   context: Context,
-  { dryRun, late }: { dryRun: boolean; late: LateEvents },
+  { dryRun, interrupted, late }: { dryRun: boolean; interrupted: boolean; late: LateEvents },
 ): Report {
   const { lines, accepted, rejected, skipped, bytes_received, bytes_ingested, errors, elapsed_ms } = summary;
   const seconds = elapsed_ms / 1000;
@@ -195,7 +195,7 @@ function summaryReport(
       ? `${formatBytes(bytes_received)} would be received; nothing was written (dry run)`
       : `${formatBytes(bytes_received)} received, ${formatBytes(bytes_ingested)} stored, in ${seconds.toFixed(1)} s${rate}`,
   ];
-  if (lines === 0n) notes.push('there were no events in the input');
+  if (lines === 0n && !interrupted) notes.push('there were no events in the input');
   if (skipped > 0n)
     notes.push(`${plural(skipped, 'line')} already ingested before; --allow-duplicates ingests them again`);
   if (rejected > 0n && !dryRun) notes.push(...rejectedNotes(context, Object.keys(errors)));
