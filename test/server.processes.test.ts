@@ -174,16 +174,22 @@ test('a batch that the server has half of, from a process that was killed, is ne
   await expectExact(2_000);
 });
 
-test('lines of a pipe are ingested again where their spool file is, and nowhere else', async () => {
-  await box.run(['init'], { env });
+/** A batch from a pipe that is pending: its process was killed, and the server has all of it. */
+async function leavePending(tenant: string, count: number, options: readonly string[] = []): Promise<void> {
+  const { struck } = proxy;
   proxy.arm({ at: 'sent', on: /query_id=[0-9a-f]{64}%231/, how: 'stall' });
-  const killed = box.start(['ingest'], { env });
-  killed.stdin.end(events('pipe', 1_000));
-  while (proxy.struck === struckBefore) await setTimeout(10);
+  const killed = box.start(['ingest', ...options], { env });
+  killed.stdin.end(events(tenant, count));
+  while (proxy.struck === struck) await setTimeout(10);
   killed.child.kill('SIGKILL');
   await killed.done;
+  while ((await stored(tenant)) < count || (await inserts()).length > 0) await setTimeout(10);
+}
+
+test('lines of a pipe are ingested again where their spool file is, and nowhere else', async () => {
+  await box.run(['init'], { env });
+  await leavePending('pipe', 1_000);
   // Some of it goes, so that there is something to redo.
-  while ((await stored('pipe')) < 1_000 || (await inserts()).length > 0) await setTimeout(10);
   await server.sql(`TRUNCATE TABLE ${database}.infrasage_usage_metering`);
   const other = ['--data-dir', join(box.folder, 'elsewhere')];
   const left = await box.run([...other, 'recover', '--json'], { env, dataDir: false });
@@ -195,13 +201,7 @@ test('lines of a pipe are ingested again where their spool file is, and nowhere 
   await expectExact(1_000);
 
   // Another may have ingested the same lines before: then they are not ingested again from the spool.
-  proxy.arm({ at: 'sent', on: /query_id=[0-9a-f]{64}%231/, how: 'stall' });
-  const twice = box.start(['ingest', '--max-line', '1000'], { env });
-  twice.stdin.end(events('twice', 1_000));
-  while (proxy.struck === struckBefore + 1) await setTimeout(10);
-  twice.child.kill('SIGKILL');
-  await twice.done;
-  while ((await stored('twice')) < 1_000 || (await inserts()).length > 0) await setTimeout(10);
+  await leavePending('twice', 1_000, ['--max-line', '1000']);
   await server.sql(
     `ALTER TABLE ${database}.infrasage_usage_metering DELETE WHERE tenant_id = 'twice' SETTINGS mutations_sync = 2`,
   );
@@ -215,13 +215,7 @@ test('lines of a pipe are ingested again where their spool file is, and nowhere 
   await expectExact(2_000);
 
   // And where the folder is lost, it is given up when that is asked for.
-  proxy.arm({ at: 'sent', on: /query_id=[0-9a-f]{64}%231/, how: 'stall' });
-  const lost = box.start(['ingest'], { env });
-  lost.stdin.end(events('lost', 10));
-  while (proxy.struck === struckBefore + 2) await setTimeout(10);
-  lost.child.kill('SIGKILL');
-  await lost.done;
-  while ((await stored('lost')) < 10 || (await inserts()).length > 0) await setTimeout(10);
+  await leavePending('lost', 10);
   await server.sql(
     `ALTER TABLE ${database}.infrasage_raw_firehose DELETE WHERE tenant_id = 'lost' SETTINGS mutations_sync = 2`,
   );

@@ -126,7 +126,7 @@ export async function knownBatches(store: Store, previousKey: string, head: stri
     { previous_key: previousKey, head },
   );
   const open = batches.filter(({ committed, pending }) => !committed && !pending).map(({ key }) => key);
-  const leading = open.length > 0 ? await leadingOn(store, open) : new Set<string>();
+  const leading = await leadingOn(store, open);
   return batches.map(({ last, pending, ...batch }) => ({
     ...batch,
     attempt: last,

@@ -54,7 +54,7 @@ export function failingAtRandom(
 type Guard = (call: () => Promise<unknown>) => Promise<unknown>;
 
 /** A store some of whose calls are guarded, with what else it is to have. */
-function guarded<More extends object>(
+export function guarded<More extends object>(
   store: Store,
   names: readonly (typeof WRITES)[number][],
   guard: Guard,
