@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { EngineError, type EngineSession, loadEngine, openOn } from '../src/store/engine.ts';
-import { releaseEngine } from './helpers/kept-engine.ts';
+import { releaseEngine, removeFolder } from './helpers/kept-engine.ts';
 
 let folder: string;
 let session: EngineSession;
@@ -16,8 +16,7 @@ beforeEach(async () => {
 
 afterEach(() => {
   session.close();
-  releaseEngine();
-  rmSync(folder, { recursive: true });
+  removeFolder(folder);
 });
 
 test('keeps few idle threads, and what it is told for that is not told to other processes', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import { openEmbedded } from '../src/store/embedded.ts';
 import type { EmbeddedStore } from '../src/store/embedded-database.ts';
 import { HeldMerges } from '../src/store/held-merges.ts';
 import { setRawRetention } from '../src/verify/retention.ts';
+import { removeFolder } from './helpers/kept-engine.ts';
 import { initialised } from './helpers/template.ts';
 
 let folder: string;
@@ -28,7 +29,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   await store.close();
-  rmSync(folder, { recursive: true });
+  removeFolder(folder);
 });
 
 /** Events of one month, each a part of its own. */

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commandLine, hintFor } from '../src/settings/place.ts';
 import { withDataDir } from './helpers/cli.ts';
 import { event, lines } from './helpers/events.ts';
+import { removeFolder } from './helpers/kept-engine.ts';
 
 describe('a command line that is named as the next one', () => {
   it.each([
@@ -92,6 +93,6 @@ describe('a command line that is named as the next one', () => {
       expect(listed.stdout).toMatch(/^missing_service_id /m);
       const failed = await box.run([...flags, 'dlq', 'show', 'none'], options);
       expect(failed.stderr).toContain(`see infrasage --data-dir '${dataDir.replace("'", `'\\''`)}' dlq list`);
-      rmSync(dataDir, { recursive: true });
+      removeFolder(dataDir);
     }));
 });

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { createReadStream, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ import { type CliResult, type RunOptions, type Sandbox, sandbox, until } from '.
 import { expectExact, monthsOfEvents, runSeed, seeded } from './helpers/crash.ts';
 import { event, lines } from './helpers/events.ts';
 import { ingestOptions } from './helpers/ingest-options.ts';
-import { releaseEngine } from './helpers/kept-engine.ts';
+import { releaseEngine, removeFolder } from './helpers/kept-engine.ts';
 import { beside, sharing } from './helpers/sharing.ts';
 import { initialised } from './helpers/template.ts';
 
@@ -271,7 +271,7 @@ describe('a store that is shared', () => {
     await client.close();
     await shared.close();
     await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   });
 
   const OPTIONS = ingestOptions({ maxLine: 500, batchBytes: 900 });

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
@@ -8,7 +8,7 @@ import { inject } from 'vitest';
 import type { Store } from '../../src/store/store.ts';
 import { type Ask, embeddedEngine } from './engine.ts';
 import { type CliResult, pipeOf, runInside, withoutProgress } from './inside.ts';
-import { releaseEngine } from './kept-engine.ts';
+import { releaseEngine, removeFolder } from './kept-engine.ts';
 import { serverEngine } from './server-engine.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/infrasage.js', import.meta.url));
@@ -174,10 +174,9 @@ export function sandbox({ initialised = false }: { initialised?: boolean } = {})
       return engine.openStore();
     },
     async remove() {
-      releaseEngine();
       const clean = alive.size === 0;
       for (const child of alive) child.kill('SIGKILL');
-      rmSync(folder, { recursive: true, force: true });
+      removeFolder(folder);
       await engine.remove(clean);
     },
   };

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 
@@ -30,4 +31,10 @@ export function releaseEngine({ but }: { but?: string | undefined } = {}): void 
   if (kept === undefined || kept.path === but) return;
   kept.session.close();
   kept = undefined;
+}
+
+/** Removes a folder in which data directories may be: with the engine up, a merge could write there meanwhile. */
+export function removeFolder(folder: string): void {
+  releaseEngine();
+  rmSync(folder, { recursive: true, force: true });
 }

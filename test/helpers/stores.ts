@@ -7,6 +7,7 @@ import { connectShared } from '../../src/store/socket-client.ts';
 import { shareStore } from '../../src/store/socket-server.ts';
 import type { Store } from '../../src/store/store.ts';
 import { addressOf, CLUSTER, ClickHouseServer, startCluster } from './clickhouse-server.ts';
+import { removeFolder } from './kept-engine.ts';
 import { initialised } from './template.ts';
 
 /** One data that stores are opened on, for one test file. */
@@ -34,7 +35,7 @@ async function embedded(): Promise<Ground> {
     open: async () => store,
     async remove() {
       await store.close();
-      rmSync(folder, { recursive: true, force: true });
+      removeFolder(folder);
     },
   };
 }
@@ -57,7 +58,7 @@ async function shared(): Promise<Ground> {
       await Promise.all(opened.map((client) => client.close()));
       await sharing.close();
       await store.close();
-      rmSync(folder, { recursive: true, force: true });
+      removeFolder(folder);
     },
   };
 }
