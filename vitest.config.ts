@@ -4,15 +4,20 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig, type TestProjectConfiguration, type UserWorkspaceConfig } from 'vitest/config';
 
 /** What must hold on a ClickHouse server just as it does on the embedded engine, run on both: by `npm test`, */
-const ON_SERVER = ['again', 'alerts', 'api', 'cli', 'clock', 'ingest', 'known', 'reports', 'serve', 'verify'];
+const ON_SERVER = ['alerts', 'api', 'cli', 'ingest', 'reports', 'serve'];
 /** and by `npm run test:server`, */
 const MORE_ON_SERVER = [
-  ...['as-of', 'attributes', 'backtest', 'billing', 'billing-explain', 'billing-order', 'capacity'],
-  ...['closing', 'costs', 'dashboard.routes', 'dlq.commands', 'export', 'plans.commands', 'retention'],
-  ...['telemetry', 'telemetry-http'],
+  ...['again', 'as-of', 'attributes', 'backtest', 'billing', 'billing-explain', 'billing-order', 'capacity'],
+  ...['clock', 'closing', 'costs', 'dashboard.routes', 'dlq.commands', 'export', 'known', 'plans.commands'],
+  ...['retention', 'telemetry', 'telemetry-http', 'verify'],
 ];
 /** which also runs some of those that have servers of their own. */
 const OWN_SERVERS = ['cluster-grants', 'engines', 'server-crash', 'server.failures', 'server.processes'];
+/**
+ * What `npm run test:more` runs, for npm test to be done in ten minutes: dozens of processes a test, each write that
+ * can fail, pages in a browser, terminals.
+ */
+const MORE = ['beside', 'dashboard', 'faults', 'hostile-pages', 'narrow', 'telemetry-crash', 'top'];
 
 /**
  * Where the tests have their data, unless TMPDIR says so: in memory, where the machine has plenty. A database waits
@@ -57,7 +62,11 @@ export default defineConfig({
     projects: [
       project('embedded', {
         include: ['test/**/*.test.ts'],
-        exclude: filesOf(OWN_SERVERS),
+        exclude: filesOf([...OWN_SERVERS, ...MORE]),
+        globalSetup: ['test/helpers/templates.setup.ts'],
+      }),
+      project('more', {
+        include: filesOf(MORE),
         globalSetup: ['test/helpers/templates.setup.ts'],
       }),
       project('own servers', {
