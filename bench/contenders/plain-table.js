@@ -13,7 +13,3 @@ export const COLUMNS = `
 
 export const PLAIN_TABLE = `CREATE TABLE plain.events (${COLUMNS})
   ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) ORDER BY (tenant_id, timestamp)`;
-
-/** What is stored of it, once its parts are merged: rows, and bytes on disk. */
-export const STORED = `SELECT sum(rows), sum(bytes_on_disk) FROM system.parts
-  WHERE active AND database = 'plain' AND table = 'events' FORMAT TSV`;
