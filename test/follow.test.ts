@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  copyFileSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -235,6 +236,76 @@ it('takes the rest of a file that was compressed and cut off, followed or not', 
   running = box.start([...FOLLOW, path]);
   await untilStored(4);
   await stopped(running);
+});
+
+it('takes the rest of a file that was copied and cut off, also beside an older copy, followed or not', async () => {
+  const path = box.file('app.log', lines(event()));
+  let running = box.start([...FOLLOW, path]);
+  const said = words(running);
+  await untilStored(1);
+  copyFileSync(path, `${path}.bak`);
+  appendFileSync(path, lines(event({ service_id: 'more' })));
+  await untilStored(2);
+  running.child.kill('SIGSTOP');
+  appendFileSync(path, lines(event({ service_id: 'rest' })));
+  copyFileSync(path, `${path}.2`);
+  writeFileSync(path, '');
+  running.child.kill('SIGCONT');
+  await untilStored(3);
+  writeFileSync(path, lines(event({ service_id: 'next' })));
+  await untilStored(4);
+  copyFileSync(path, `${path}.bak2`);
+  appendFileSync(path, lines(event({ service_id: 'more of the next' })));
+  await untilStored(5);
+  await stopped(running);
+  appendFileSync(path, lines(event({ service_id: 'rest of the next' })));
+  copyFileSync(path, `${path}.1`);
+  writeFileSync(path, '');
+  running = box.start([...FOLLOW, path]);
+  await untilStored(6);
+  await stopped(running);
+  expect(said()).not.toContain('is lost');
+});
+
+it('takes what was written to a rotated file after it was quiet, and compressed while nobody followed', async () => {
+  const path = box.file('app.log', lines(event()));
+  const running = box.start([...FOLLOW, path]);
+  await untilStored(1);
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, lines(event({ service_id: 'next' })));
+  await untilStored(2);
+  const folder = join(box.dataDir, 'follow');
+  const places = () => readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));
+  await until(() => places().some((text) => text.includes('"done":true')));
+  await stopped(running);
+  appendFileSync(`${path}.1`, lines(event({ service_id: 'late' })));
+  writeFileSync(`${path}.1.gz`, gzipSync(readFileSync(`${path}.1`)));
+  rmSync(`${path}.1`);
+  const again = box.start([...FOLLOW, path]);
+  await untilStored(3);
+  await stopped(again);
+});
+
+it('says once that something is lost, and not of what was ingested before its file was deleted', async () => {
+  const path = box.file('app.log', lines(event()));
+  /** What is said until an event is there that is written after the start. */
+  const followed = async (count: number) => {
+    const running = box.start([...FOLLOW, path]);
+    const said = words(running);
+    appendFileSync(path, lines(event({ service_id: String(count) })));
+    await untilStored(count);
+    await stopped(running);
+    return said();
+  };
+  await followed(2);
+  writeFileSync(`${path}.1.gz`, gzipSync(readFileSync(path)));
+  rmSync(path);
+  expect(await followed(3)).not.toContain('is lost');
+  rmSync(`${path}.1.gz`);
+  expect(await followed(4)).not.toContain('is lost');
+  rmSync(path);
+  expect(await followed(5)).toContain('is lost');
+  expect(await followed(6)).not.toContain('is lost');
 });
 
 it('takes a file that had the name for a moment while the one before was still written to', async () => {

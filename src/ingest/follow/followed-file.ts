@@ -24,6 +24,15 @@ interface Failed {
   until: number;
 }
 
+/** A file that has what was read of a generation. */
+interface Found {
+  entry: Entry;
+  file: FileHandle;
+  seen: Seen;
+  /** Whether it has more than that. */
+  more: boolean;
+}
+
 /** How a followed name is read, and the store that knows what was ingested. */
 export interface FollowedDeps extends ReaderDeps {
   store: Store;
@@ -99,6 +108,9 @@ export class FollowedFile {
         this.#deps.say(
           `${this.#path} was cut off or deleted while it was not followed: what it had then and is not ingested is lost`,
         );
+        // It is said once.
+        generation.done = true;
+        await this.#positions.save();
       }
     }
     if (since !== undefined) await this.#rotated.discover(since);
@@ -111,23 +123,42 @@ export class FollowedFile {
     const likely = entries.toSorted(
       (a, b) => Number(b.id === generation.id) - Number(a.id === generation.id),
     );
+    const take = (found: Found) => this.#takeUp(generation, found, known.offset);
+    // A copy that has no more than was read may be an older one, of what another has.
+    let read: Found | undefined;
     for (const entry of likely) {
-      // It was read to its end before it was compressed.
-      if (entry.compressed && generation.done) continue;
+      // It was read to its end, and not written to since, before it was compressed.
+      if (entry.compressed && generation.done && entry.modified <= generation.modified) continue;
       const file = await openAs(entry);
       if (!file) continue;
       // Read before it is compared: then it is from what was found to be the same.
       const seen = await seenBefore(file, known.offset);
       const is = await compare(file, entry, known);
-      const shorter = entry.size < known.offset;
-      if (is === 'longer' && entry.compressed) this.#readers.readRest(generation, file, entry);
-      else if (is !== 'other' && !entry.compressed && !shorter)
-        this.#readOn(generation, file, { ...entry, seen });
+      const cutOff = entry.size < known.offset && entry.path === this.#path;
+      const own = entry.id === generation.id && !cutOff;
+      const found = { entry, file, seen, more: is === 'longer' };
+      if (found.more || (is === 'read' && own)) {
+        await read?.file.close();
+        return take(found);
+      }
+      if (is === 'read' && !cutOff && !read) read = found;
       else await file.close();
-      // What has the name and is shorter was cut off.
-      if (is !== 'other' && !(shorter && entry.path === this.#path)) return entry;
     }
-    return undefined;
+    return read && take(read);
+  }
+
+  /** Reads on in the file that was found to be a generation's, or to have all that was read of it. */
+  async #takeUp(generation: Generation, { entry, file, seen, more }: Found, offset: number): Promise<Entry> {
+    if (entry.compressed && more) this.#readers.readRest(generation, file, entry);
+    else if (!entry.compressed && entry.size >= offset) this.#readOn(generation, file, { ...entry, seen });
+    else {
+      await file.close();
+      if (entry.compressed && !generation.done) {
+        generation.done = true;
+        await this.#positions.save();
+      }
+    }
+    return entry;
   }
 
   /** Sees what the name stands for now, and what became of the others. */

@@ -147,18 +147,20 @@ export class Readers {
     // Looked for again and again: it may be renamed or compressed while it is looked for.
     const until = performance.now() + AROUND_MS;
     while (known && performance.now() < until && !this.#deps.stop.aborted) {
+      // A copy that has no more may be an older one, of what another has.
+      let read = false;
       for (const entry of await this.#around.beside()) {
         const file = await openAs(entry);
         if (!file) continue;
         try {
           const is = await compare(file, entry, known);
-          if (is === 'other') continue;
-          if (is === 'read') return;
-          return yield* this.#restFrom(file, entry.path, seen);
+          read ||= is === 'read';
+          if (is === 'longer') return yield* this.#restFrom(file, entry.path, seen);
         } finally {
           await file.close();
         }
       }
+      if (read) return;
       await this.#deps.ticker.next();
     }
   }
