@@ -6,6 +6,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -284,6 +285,22 @@ it('takes what was written to a rotated file after it was quiet, and compressed 
   const again = box.start([...FOLLOW, path]);
   await untilStored(3);
   await stopped(again);
+});
+
+it('is held up by no file beside it that cannot be read', async () => {
+  const path = box.file('app.log', lines(event()));
+  // It opens, and nothing is mapped where it starts.
+  symlinkSync('/proc/self/mem', `${path}.3`);
+  for (const round of [1, 2]) {
+    const running = box.start([...FOLLOW, path]);
+    await untilStored(2 * round - 1);
+    renameSync(path, `${path}.${round}`);
+    writeFileSync(path, lines(event({ service_id: `after ${round}` })));
+    await untilStored(2 * round);
+    appendFileSync(path, lines(event({ service_id: `more ${round}` })));
+    await untilStored(2 * round + 1);
+    await stopped(running);
+  }
 });
 
 it('says once that something is lost, and not of what was ingested before its file was deleted', async () => {

@@ -33,6 +33,8 @@ export interface Entry {
 export type Comparison =
   /** Something else. */
   | 'other'
+  /** It cannot be read, now. */
+  | 'unreadable'
   /** The same, and no longer than what was read. */
   | 'read'
   /** The same, and it goes on. */
@@ -117,14 +119,17 @@ export function isRotated(name: string, of: string): boolean {
 /** Opens a file; undefined where it is not there any more, or another one has got its name. */
 export async function openAs({ path, id }: Entry): Promise<FileHandle | undefined> {
   const file = await open(path).catch(() => undefined);
-  if (!file || asEntry(path, await file.stat({ bigint: true })).id === id) return file;
-  await file.close();
+  const found = await file?.stat({ bigint: true }).catch(() => undefined);
+  if (found && asEntry(path, found).id === id) return file;
+  await file?.close();
   return undefined;
 }
 
 /** Compares an open file with what is known of one, by its content. One that cannot be decompressed is something else. */
 export async function compare(file: FileHandle, { compressed }: Entry, known: Known): Promise<Comparison> {
-  return compressed ? compareCompressed(file, known).catch(() => 'other') : comparePlain(file, known);
+  return compressed
+    ? compareCompressed(file, known).catch(() => 'other')
+    : comparePlain(file, known).catch(() => 'unreadable');
 }
 
 async function comparePlain(file: FileHandle, { head, endings, start }: Known): Promise<Comparison> {

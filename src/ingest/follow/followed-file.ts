@@ -132,7 +132,11 @@ export class FollowedFile {
       const file = await openAs(entry);
       if (!file) continue;
       // Read before it is compared: then it is from what was found to be the same.
-      const seen = await seenBefore(file, known.offset);
+      const seen = await seenBefore(file, known.offset).catch(() => undefined);
+      if (!seen) {
+        await file.close();
+        continue;
+      }
       const is = await compare(file, entry, known);
       const cutOff = entry.size < known.offset && entry.path === this.#path;
       const own = entry.id === generation.id && !cutOff;
@@ -204,7 +208,9 @@ export class FollowedFile {
     const known = knownBy(generation);
     try {
       const seen = known ? await seenBefore(file, known.offset) : new Seen();
-      const same = !known || (await compare(file, entry, known)) !== 'other';
+      const is = known ? await compare(file, entry, known) : 'read';
+      if (is === 'unreadable') throw new Error(is);
+      const same = is !== 'other';
       if (!same || entry.size < seen.length) return false;
       this.#readOn(generation, file, { ...entry, seen });
     } catch {

@@ -70,7 +70,7 @@ export class RotatedFiles {
 
   /**
    * Whether a file is a generation or a copy of one, of which all is or will be ingested; perhaps, where it has more
-   * than was read of a file that goes on: that may be the original, or start alike.
+   * than was read of a file that goes on: that may be the original, or start alike. Perhaps, too, where it cannot be read now.
    */
   async #isKnown(file: FileHandle, entry: Entry): Promise<boolean | 'perhaps'> {
     let perhaps = false;
@@ -79,7 +79,7 @@ export class RotatedFiles {
       const tail = open.get(generation);
       const known = tail ? seenBy(tail.seen) : knownBy(generation);
       const is = known ? await compare(file, entry, known) : 'other';
-      if (is === 'longer' && tail && !tail.over) perhaps = true;
+      if (is === 'unreadable' || (is === 'longer' && tail && !tail.over)) perhaps = true;
       else if (is !== 'other') return true;
     }
     return perhaps && 'perhaps';

@@ -53,14 +53,17 @@ export class Sources {
   ): void {
     const { stop, fail } = this.#deps;
     const name = this.#name;
-    let unreadable = false;
+    /** Why it cannot be read any further. */
+    let unreadable: InfrasageError | undefined;
     const read = async function* () {
       try {
         yield* bytes;
       } catch (error) {
-        unreadable = true;
-        if (error instanceof InfrasageError) throw error;
-        throw new InfrasageError(`${name} cannot be read any further: ${wordsOf(error)}`, { cause: error });
+        unreadable =
+          error instanceof InfrasageError
+            ? error
+            : new InfrasageError(`${name} cannot be read any further: ${wordsOf(error)}`, { cause: error });
+        throw unreadable;
       }
     };
     generation.done = false;
@@ -81,7 +84,10 @@ export class Sources {
     };
     const running = source()
       .then((begun) => this.#deps.ingest(begun))
-      .catch((error: unknown) => (unreadable ? this.#sayOnce(wordsOf(error)) : fail(error)))
+      // What was read before may fail to be ingested.
+      .catch((error: unknown) =>
+        unreadable && isOf(error, unreadable) ? this.#sayOnce(wordsOf(error)) : fail(error),
+      )
       .finally(ended)
       .then(() => {
         generation.done = !unreadable && !stop.aborted;
@@ -124,6 +130,11 @@ export class Sources {
     // What is read to its end may find another file to read.
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
+}
+
+/** Whether an error is another one, or says that and what was kept. */
+function isOf(error: unknown, other: InfrasageError): boolean {
+  return error === other || (error instanceof InfrasageError && error.cause === (other.cause ?? other));
 }
 
 export function wordsOf(error: unknown): string {
