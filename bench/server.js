@@ -44,7 +44,8 @@ try {
   const generator = spawn(process.execPath, [GENERATOR, `--count=${events}`, '--bad=0'], {
     stdio: ['ignore', out, 'inherit'],
   });
-  await once(generator, 'exit');
+  const [status] = await once(generator, 'exit');
+  if (status !== 0) throw new Error('the events were not written');
   closeSync(out);
   await askServer(server.url, 'CREATE DATABASE plain');
   const infrasage = ['--clickhouse', server.url, '--data-dir', join(folder, 'data')];

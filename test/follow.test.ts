@@ -294,6 +294,7 @@ it('is held up by no file beside it that cannot be read', async () => {
   for (const round of [0, 1]) {
     writeFileSync(path, lines(event({ service_id: `first ${round}` })));
     const running = box.start([...FOLLOW, path]);
+    const said = words(running);
     await untilStored(3 * round + 1);
     renameSync(path, `${path}.${round}`);
     writeFileSync(path, lines(event({ service_id: `next ${round}` })));
@@ -301,6 +302,8 @@ it('is held up by no file beside it that cannot be read', async () => {
     appendFileSync(path, lines(event({ service_id: `more ${round}` })));
     await untilStored(3 * round + 3);
     await stopped(running);
+    expect(said()).not.toContain('is lost');
+    if (round > 0) expect(said()).toContain('app.log.3 cannot be read: where it has more of what');
     // Then every file is compared with what was read of it.
     rmSync(path);
   }

@@ -102,9 +102,13 @@ export class FollowedFile {
       const entries = [...(own ? [own] : []), ...(await beside(this.#paths))].filter(
         ({ id }) => !taken.has(id),
       );
-      const found = await this.#goOn(generation, entries);
+      const { found, unreadable } = await this.#goOn(generation, entries);
       if (found) taken.add(found.id);
-      else if (!generation.done) {
+      else if (unreadable && !generation.done) {
+        this.#deps.say(
+          `${unreadable.path} cannot be read: where it has more of what ${this.#path} had, that is taken at the next start`,
+        );
+      } else if (!generation.done) {
         this.#deps.say(
           `${this.#path} was cut off or deleted while it was not followed: what it had then and is not ingested is lost`,
         );
@@ -116,16 +120,23 @@ export class FollowedFile {
     if (since !== undefined) await this.#rotated.discover(since);
   }
 
-  /** Looks for the file of a generation, and reads on in it. */
-  async #goOn(generation: Generation, entries: readonly Entry[]): Promise<Entry | undefined> {
+  /**
+   * Looks for the file of a generation, and reads on in it.
+   * @returns that file, and one that may be it
+   */
+  async #goOn(
+    generation: Generation,
+    entries: readonly Entry[],
+  ): Promise<{ found?: Entry; unreadable?: Entry }> {
     const known = knownBy(generation);
-    if (!known) return undefined;
+    if (!known) return {};
     const likely = entries.toSorted(
       (a, b) => Number(b.id === generation.id) - Number(a.id === generation.id),
     );
     const take = (found: Found) => this.#takeUp(generation, found, known.offset);
     // A copy that has no more than was read may be an older one, of what another has.
     let read: Found | undefined;
+    let unreadable: Entry | undefined;
     for (const entry of likely) {
       // It was read to its end, and not written to since, before it was compressed.
       if (entry.compressed && generation.done && entry.modified <= generation.modified) continue;
@@ -133,22 +144,24 @@ export class FollowedFile {
       if (!file) continue;
       // Read before it is compared: then it is from what was found to be the same.
       const seen = await seenBefore(file, known.offset).catch(() => undefined);
-      if (!seen) {
+      const is = seen ? await compare(file, entry, known) : 'unreadable';
+      if (!seen || is === 'unreadable') {
+        unreadable ??= entry;
         await file.close();
         continue;
       }
-      const is = await compare(file, entry, known);
       const cutOff = entry.size < known.offset && entry.path === this.#path;
       const own = entry.id === generation.id && !cutOff;
       const found = { entry, file, seen, more: is === 'longer' };
       if (found.more || (is === 'read' && own)) {
         await read?.file.close();
-        return take(found);
+        return { found: await take(found) };
       }
       if (is === 'read' && !cutOff && !read) read = found;
       else await file.close();
     }
-    return read && take(read);
+    if (read) return { found: await take(read) };
+    return unreadable ? { unreadable } : {};
   }
 
   /** Reads on in the file that was found to be a generation's, or to have all that was read of it. */
